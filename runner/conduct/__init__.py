@@ -1,0 +1,1 @@
+"""Carrying a run out: the plan, the trials, the journal, the guardrails."""

@@ -1,0 +1,83 @@
+"""What a load driver must be able to do for a trial; the one dict of drivers is in `runner.load.drivers`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from threading import Event
+
+    from runner.results.window import Second, Window
+    from runner.spec.model import Arrivals, Tls
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go.
+
+    Attributes:
+        url: base URL, becomes Locust's host.
+        headers: sent with every request unless the loadfile sets the same header itself.
+        tls: CA and client certificate for HTTPS.
+    """
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    tls: Tls | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WindowPlan:
+    """One stretch of load to generate: a warm-up or a measurement.
+
+    Exactly one of `arrivals` and `users` is given.
+
+    Attributes:
+        seconds: how long arrivals are due (open loop) or users loop (closed loop).
+        seed: of the arrival schedule and of the users' random choices; equal seeds give equal schedules.
+        drain: the longest wait, in seconds, for requests still under way when the window ends.
+    """
+
+    target: Target
+    seconds: float
+    seed: int
+    arrivals: Arrivals | None = None
+    users: int | None = None
+    drain: float = 30.0
+
+
+class Driver(Protocol):
+    """A load generator that lives for a whole run; windows are driven one after the other."""
+
+    name: str
+    version: str
+    closed_loop_only: bool
+
+    def start(self) -> None:
+        """Start the generator's processes and load the user's file.
+
+        Raises:
+            InputError: the load file is missing, raises on import, or has no user class; with its own error and line.
+            DriverError: the generator did not start.
+        """
+        ...
+
+    def drive(self, plan: WindowPlan, watch: Callable[[Second], None] | None = None, stop: Event | None = None) -> Window:
+        """Generate load for one window and return when it has drained.
+
+        Args:
+            plan: what to generate.
+            watch: called about once a second, from the calling thread, with each second when it is over (all processes added up; a later
+                correction is not sent: requests that end after their second was shown are only in the returned window).
+            stop: ends the window early when set.
+
+        Raises:
+            DriverError: a generator process died or does not answer.
+        """
+        ...
+
+    def close(self) -> None:
+        """End the generator's processes."""
+        ...

@@ -1,0 +1,1 @@
+"""Where config lands: the embedded local mesh, a cluster with Istio, or none."""

@@ -1,0 +1,120 @@
+"""What a mesh must be able to do for a trial; the one dict of kinds is in `runner.mesh.kinds`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.istio.resource import Resource, ResourceKey
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a driver sends its requests.
+
+    Attributes:
+        url: base URL, `http://127.71.4.9:8080`.
+        headers: headers that every request needs (the service's `Host` when traffic leaves from a workload).
+    """
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class MeshDescription:
+    """What a report says about a mesh.
+
+    Attributes:
+        kind: local, cluster or none.
+        identity: what makes this very mesh the same one again, for the journal.
+        app: the app that runs in it.
+        envoy: the proxies' version.
+        proxies: names of all proxies.
+        workloads: by service, the workloads behind it (`{"reviews": ["reviews-v1", ...]}`).
+        joined: whether it was up before this command.
+    """
+
+    kind: str
+    identity: str
+    app: str | None = None
+    envoy: str | None = None
+    proxies: list[str] = field(default_factory=list)
+    workloads: dict[str, list[str]] = field(default_factory=dict)
+    joined: bool = False
+
+
+class Mesh(Protocol):
+    """A mesh that is up.
+
+    All methods raise `MeshError` when the mesh can't do its part, and never leave half a config behind without
+    saying so. Proxies are named by workload (`reviews-v1`; with several replicas `reviews-v1-0` and so on).
+    """
+
+    def describe(self) -> MeshDescription:
+        """What this mesh is."""
+        ...
+
+    def applied(self) -> list[Resource]:
+        """Every resource that the mesh holds now (a cluster: of the kinds and namespaces that a run may touch)."""
+        ...
+
+    def check(self, resources: Sequence[Resource]) -> list[str]:
+        """Try the state without touching anything.
+
+        Args:
+            resources: the whole state that is wanted (what is applied now is replaced by it in thought).
+
+        Returns:
+            Warnings, one sentence each.
+
+        Raises:
+            InputError: a resource can't be held by this mesh; file, line and reason.
+        """
+        ...
+
+    def apply(self, put: Sequence[Resource], delete: Sequence[ResourceKey]) -> dict[str, str]:
+        """Replace or add `put`, remove `delete`, and return once every proxy concerned holds the result.
+
+        Returns:
+            The config version that every proxy holds, by proxy.
+
+        Raises:
+            InputError: a resource can't be held by this mesh.
+            ConfigRejectedError: a proxy refused; the state before was put back.
+        """
+        ...
+
+    def versions(self) -> dict[str, str]:
+        """The config version that every proxy holds now, read from the proxies themselves.
+
+        A proxy that does not answer is missing from the answer.
+        """
+        ...
+
+    def admin(self, path: str) -> dict[str, str]:
+        """The answer of every proxy's admin interface to `GET path` (as `pilot-agent request GET`), by proxy."""
+        ...
+
+    def access_log(self, since: float, until: float) -> dict[str, list[str]]:
+        """Lines of each proxy's access log between two wall-clock times (seconds since the epoch), by proxy."""
+        ...
+
+    def entry(self, source: str, host: str | None = None) -> Entry:
+        """Where load enters.
+
+        Args:
+            source: `gateway`, or a workload whose sidecar the load leaves through.
+            host: the `Host` asked for (`productpage:9080`); the app's front service when None.
+
+        Raises:
+            InputError: there is no such workload.
+        """
+        ...
+
+    def close(self) -> None:
+        """End what this command started; a mesh that was up before stays up."""
+        ...

@@ -1,0 +1,1 @@
+"""Reading evidence off a mesh: proxy stats, Istio's metrics, access logs."""

@@ -1,0 +1,77 @@
+"""Durations, rates and shares as people write them, so that no bare number hides its unit.
+
+Durations become seconds, rates requests per second, shares a number from 0 to 1.
+Istio's own durations (`0.5s`, `1h2m`) are Go's, which this grammar contains.
+"""
+
+from __future__ import annotations
+
+import re
+
+_DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+_NUMBER = r"\d+(?:\.\d+)?|\.\d+"
+_DURATION_PART = re.compile(rf"({_NUMBER})(ns|us|µs|ms|s|m|h)")
+_DURATION = re.compile(rf"(?:(?:{_NUMBER})(?:ns|us|µs|ms|s|m|h))+")
+_RATE = re.compile(rf"({_NUMBER})\s*/\s*(s|m|h)")
+_SHARE = re.compile(rf"({_NUMBER})\s*%")
+
+
+def parse_duration(text: str) -> float:
+    """Seconds of a duration such as `500ms`, `2s`, `3m` or `1m30s`.
+
+    Raises:
+        ValueError: the text is no duration; the message says what one looks like.
+    """
+    text = text.strip()
+    if not _DURATION.fullmatch(text):
+        raise ValueError(f"{text!r} is not a duration such as 500ms, 2s or 3m")
+    return sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(text))
+
+
+def parse_rate(text: str) -> float:
+    """Requests per second of a rate such as `20/s` or `600/m`.
+
+    Raises:
+        ValueError: the text is no rate.
+    """
+    match = _RATE.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a rate such as 20/s or 600/m")
+    return float(match[1]) / _DURATION_UNITS[match[2]]
+
+
+def parse_share(text: str) -> float:
+    """A share from 0 to 1 of a percentage such as `5%` or `0.1%`.
+
+    Raises:
+        ValueError: the text is no percentage, or over 100%.
+    """
+    match = _SHARE.fullmatch(text.strip())
+    if not match:
+        raise ValueError(f"{text!r} is not a share such as 5%")
+    share = float(match[1]) / 100
+    if share > 1:
+        raise ValueError(f"{text!r} is more than 100%")
+    return share
+
+
+def format_duration(seconds: float) -> str:
+    """A duration as a person reads it: `6.02 s`, `340 ms`, `0.74 ms`, `2 min 5 s`."""
+    if seconds >= 60:  # noqa: PLR2004 - a minute
+        minutes, rest = divmod(round(seconds), 60)
+        return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+    if seconds >= 1:
+        return f"{seconds:.3g} s"
+    if seconds >= 0.01:  # noqa: PLR2004 - under ten milliseconds fractions matter
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds * 1000:.2g} ms"
+
+
+def format_rate(per_second: float) -> str:
+    """A rate as it is written in an experiment file: `20/s`."""
+    return f"{per_second:.4g}/s"
+
+
+def format_share(share: float) -> str:
+    """A share as a percentage with as many digits as it needs: `0.1 %`, `49.2 %`."""
+    return f"{share * 100:.3g} %"
