@@ -8,10 +8,20 @@ from __future__ import annotations
 
 import re
 
-_DURATION_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_NUMBER = r"\d+(?:\.\d+)?|\.\d+"
-_DURATION_PART = re.compile(rf"({_NUMBER})(ns|us|µs|ms|s|m|h)")
-_DURATION = re.compile(rf"(?:(?:{_NUMBER})(?:ns|us|µs|ms|s|m|h))+")
+_DURATION_UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "\N{MICRO SIGN}s": 1e-6,
+    "\N{GREEK SMALL LETTER MU}s": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]+)?|\.[0-9]+"
+_UNIT = "|".join(_DURATION_UNITS)
+_DURATION_PART = re.compile(rf"({_NUMBER})({_UNIT})")
+_DURATION = re.compile(rf"(?:(?:{_NUMBER})(?:{_UNIT}))+")
 _RATE = re.compile(rf"({_NUMBER})\s*/\s*(s|m|h)")
 _SHARE = re.compile(rf"({_NUMBER})\s*%")
 
@@ -57,10 +67,12 @@ def parse_share(text: str) -> float:
 
 def format_duration(seconds: float) -> str:
     """A duration as a person reads it: `6.02 s`, `340 ms`, `0.74 ms`, `2 min 5 s`."""
-    if seconds >= 60:  # noqa: PLR2004 - a minute
+    if seconds < 0:
+        return f"-{format_duration(-seconds)}"
+    if seconds >= 59.95:  # noqa: PLR2004 - what would be rounded to 60.0 s
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
-    if seconds >= 1:
+    if seconds >= 0.9995:  # noqa: PLR2004 - what would be rounded to 1000 ms
         return f"{seconds:.3g} s"
     if seconds >= 0.01:  # noqa: PLR2004 - under ten milliseconds fractions matter
         return f"{seconds * 1000:.0f} ms"
@@ -68,10 +80,18 @@ def format_duration(seconds: float) -> str:
 
 
 def format_rate(per_second: float) -> str:
-    """A rate as it is written in an experiment file: `20/s`."""
-    return f"{per_second:.4g}/s"
+    """A rate as it is written in an experiment file, with four digits or all before the point: `20/s`, `12345/s`."""
+    if per_second >= 1000:  # noqa: PLR2004 - four digits before the point are enough
+        return f"{per_second:.0f}/s"
+    text = f"{per_second:.4g}"
+    return f"{per_second:.10f}".rstrip("0").rstrip(".") + "/s" if "e" in text else f"{text}/s"
 
 
 def format_share(share: float) -> str:
-    """A share as a percentage with as many digits as it needs: `0.1 %`, `49.2 %`."""
-    return f"{share * 100:.3g} %"
+    """A share as a percentage with as many digits as it needs: `0.1 %`, `49.2 %`, `99.97 %` (100 % is all of them)."""
+    percent = share * 100
+    text = f"{percent:.3g}"
+    if text == "100" and share != 1:
+        digits = next((digits for digits in range(4, 16) if float(f"{percent:.{digits}g}") != 100), 17)  # noqa: PLR2004
+        text = f"{percent:.{digits}g}"
+    return f"{text} %"

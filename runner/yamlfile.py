@@ -1,8 +1,8 @@
 """YAML with the place of every value kept, because an error without a line number costs the user a search.
 
 Everything that users write (experiment files, manifests, app files) is read here, by the same rules: YAML 1.2
-booleans (only `true` and `false`, so that a variant named `on` stays `on`), duplicate keys refused, several documents in a
-file allowed. pydantic's errors are turned into problems with file, line and column.
+booleans (only `true` and `false`, so that a variant named `on` stays `on`), duplicate keys refused (`<<` may be
+overridden), several documents in a file allowed. pydantic's errors are turned into problems with file, line and column.
 """
 
 from __future__ import annotations
@@ -29,15 +29,39 @@ Model = TypeVar("Model", bound=BaseModel)
 _BASE: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
+_MERGE = "tag:yaml.org,2002:merge"
+_MOST_VALUES = 200_000
+"""More values than this in one document come from aliases that multiply, not from a person."""
+
+
 class _Loader(_BASE):  # type: ignore[misc]  # PyYAML builds its loaders at run time
-    """Safe loader with YAML 1.2's booleans and no implicit dates (a date stays the text the user wrote)."""
+    """Safe loader with YAML 1.2's booleans and numbers (`1:30` is text), and dates as the text the user wrote."""
 
 
 _Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":bool", ":timestamp"))]
+    first: [
+        (tag, pattern)
+        for tag, pattern in resolvers
+        if not tag.endswith((":bool", ":timestamp", ":int", ":float", ":value"))
+    ]
     for first, resolvers in _BASE.yaml_implicit_resolvers.items()
 }
-_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:int",
+    re.compile(r"^[-+]?(?:0b[01]+|0o?[0-7]+|0x[0-9a-fA-F]+|0|[1-9][0-9_]*)$"),
+    list("-+0123456789"),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(
+        r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?"
+        r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))$"
+    ),
+    list("-+0123456789."),
+)
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +128,9 @@ def parse_documents(text: str, file: str) -> list[Document]:
         InputError: the text is not YAML, or has a key twice.
     """
     documents = []
-    loader = _Loader(text)
+    loader = None
     try:
+        loader = _Loader(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None:
@@ -119,11 +144,14 @@ def parse_documents(text: str, file: str) -> list[Document]:
         mark = error.problem_mark or error.context_mark
         where = Position(file, mark.line + 1, mark.column + 1) if mark else Position(file, 1, 1)
         message = f"broken YAML: {error.problem or error.context}"
-        raise InputError(Problem(message, where, suggestion=_broken_hint(error.problem))) from None
+        raise InputError(Problem(message, where, suggestion=_broken_hint(error, text))) from None
     except yaml.YAMLError as error:
         raise InputError(Problem(f"broken YAML: {' '.join(str(error).split())}", Position(file, 1, 1))) from None
+    except RecursionError:
+        raise InputError(Problem("nested too deep to be read", Position(file, 1, 1))) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
     return documents
 
 
@@ -140,24 +168,57 @@ def _walk(
     values[loc] = place
     if id(node) in open_nodes:
         raise InputError(Problem("an alias that contains itself", place))
+    if len(values) > _MOST_VALUES:
+        raise InputError(Problem("aliases make this document too large to be meant", place))
     inside = open_nodes | {id(node)}
     if isinstance(node, yaml.MappingNode):
-        loader.flatten_mapping(node)
         mapping: dict[str, Any] = {}
-        for key_node, value_node in node.value:
+        merged: set[str] = set()
+        for key_node, value_node, own in _pairs(node, file, inside):
             key_place = Position(file, key_node.start_mark.line + 1, key_node.start_mark.column + 1)
             if not isinstance(key_node, yaml.ScalarNode):
                 raise InputError(Problem("a key that is not a plain word", key_place, expected="text"))
             key = str(key_node.value)
-            if key in mapping:
+            if own and key in mapping and key not in merged:
                 first = keys[(*loc, key)]
-                raise InputError(Problem(f'the key "{key}" stands here twice', key_place, suggestion=f"The first is at line {first.line}"))
+                raise InputError(
+                    Problem(
+                        f'the key "{key}" stands here twice', key_place, suggestion=f"The first is at line {first.line}"
+                    )
+                )
+            (merged.discard if own else merged.add)(key)
             keys[(*loc, key)] = key_place
             mapping[key] = _walk(loader, value_node, (*loc, key), file, values, keys, inside)
         return mapping
     if isinstance(node, yaml.SequenceNode):
-        return [_walk(loader, child, (*loc, index), file, values, keys, inside) for index, child in enumerate(node.value)]
-    return loader.construct_object(node, deep=True)
+        return [
+            _walk(loader, child, (*loc, index), file, values, keys, inside) for index, child in enumerate(node.value)
+        ]
+    try:
+        return loader.construct_object(node, deep=True)
+    except (ValueError, LookupError, AttributeError, TypeError):
+        raise InputError(Problem(f"{node.value!r} is no {node.tag.rpartition(':')[2]}", place)) from None
+
+
+def _pairs(node: yaml.MappingNode, file: str, inside: frozenset[int]) -> list[tuple[yaml.Node, yaml.Node, bool]]:
+    """A mapping's keys and values: first those that `<<` merges (False), then its own (True), which override them."""
+    merged: list[tuple[yaml.Node, yaml.Node, bool]] = []
+    own: list[tuple[yaml.Node, yaml.Node, bool]] = []
+    for key_node, value_node in node.value:
+        if key_node.tag != _MERGE:
+            own.append((key_node, value_node, True))
+            continue
+        sources = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+        for source in reversed(sources):
+            place = Position(file, value_node.start_mark.line + 1, value_node.start_mark.column + 1)
+            if not isinstance(source, yaml.MappingNode):
+                raise InputError(
+                    Problem("<< merges something that is no mapping", place, expected="an alias of a mapping")
+                )
+            if id(source) in inside:
+                raise InputError(Problem("an alias that contains itself", place))
+            merged += [(key, value, False) for key, value, _ in _pairs(source, file, inside | {id(source)})]
+    return merged + own
 
 
 def _names_beside(path: Path) -> list[str]:
@@ -167,11 +228,16 @@ def _names_beside(path: Path) -> list[str]:
         return []
 
 
-def _broken_hint(problem: str | None) -> str | None:
-    if problem and "cannot start any token" in problem and "\\t" in problem:
-        return "YAML indents with spaces, never tabs"
-    if problem and "mapping values are not allowed" in problem:
+def _broken_hint(error: yaml.MarkedYAMLError, text: str) -> str | None:
+    problem, mark, context = error.problem or "", error.problem_mark, error.context_mark
+    if "cannot start any token" in problem and mark:
+        line = text.split("\n")[mark.line : mark.line + 1]
+        if line and line[0][mark.column : mark.column + 1] == "\t":
+            return "YAML indents with spaces, never tabs"
+    if "mapping values are not allowed" in problem:
         return "Look for a missing line break, or quote a value that contains ': '"
+    if context and mark and context.line != mark.line and error.context:
+        return f"It happened {error.context} that begins at line {context.line + 1}"
     return None
 
 
@@ -196,10 +262,9 @@ def problems_of(
     error: ValidationError, document: Document, model: type[BaseModel], prefix: Sequence[str | int] = ()
 ) -> list[Problem]:
     """What pydantic found, as problems with positions and suggestions, without repeats of one place."""
-    problems: list[Problem] = []
-    seen: set[tuple[Position, str]] = set()
+    problems: dict[tuple[Position, str], Problem] = {}
     for detail in error.errors(include_url=False):
-        loc = tuple(step for step in (*prefix, *detail["loc"]))
+        loc = _written((*prefix, *detail["loc"]), document)
         unknown = detail["type"] == "extra_forbidden"
         where = document.position(loc, key=unknown)
         if unknown:
@@ -210,12 +275,21 @@ def problems_of(
             problem = Problem(f'"{detail["loc"][-1]}" is missing', where)
         else:
             message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            label = ".".join(str(step) for step in loc if isinstance(step, int) or not step.startswith("function-"))
+            label = ".".join(str(step) for step in (loc if loc in document.values else loc[:-1]))
             problem = Problem(f"{label}: {message[:1].lower() + message[1:]}" if label else message, where)
-        if (where, problem.message) not in seen:
-            seen.add((where, problem.message))
-            problems.append(problem)
-    return problems
+        known = problems.get((where, problem.message))
+        if known is None or (problem.suggestion and not known.suggestion):
+            problems[where, problem.message] = problem
+    return list(problems.values())
+
+
+def _written(loc: Loc, document: Document) -> Loc:
+    """`loc` without the names that pydantic puts in for unions and validators, which no user wrote."""
+    way: Loc = ()
+    for step in loc[:-1]:
+        if (*way, step) in document.values:
+            way = (*way, step)
+    return (*way, *loc[-1:])
 
 
 def suggest(word: str, known: Iterable[str]) -> str | None:
@@ -233,6 +307,10 @@ def field_names(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
     found: list[type[BaseModel]] = [model]
     for step in loc:
         if isinstance(step, int):
+            continue
+        named = [candidate for candidate in found if candidate.__name__ == step]
+        if named:  # pydantic names the member of a union that it tried
+            found = named
             continue
         nexts: list[type[BaseModel]] = []
         for candidate in found:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from runner.errors import Position
-from runner.yamlfile import Document
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from runner.errors import Position
+    from runner.yamlfile import Document
 
 DEFAULT_NAMESPACE = "default"
 
@@ -32,6 +35,8 @@ class Resource:
     body: dict[str, Any]
     document: Document = field(repr=False, compare=False)
     """Positions of everything in `body`."""
+    parsed: dict[str, BaseModel] = field(default_factory=dict, repr=False, compare=False)
+    """The spec as `runner.istio.load.typed` read it: at most one entry, filled at the first call."""
 
     @property
     def spec(self) -> dict[str, Any]:
