@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
 
     from runner.istio.resource import Resource, ResourceKey
 
@@ -88,6 +89,18 @@ class Mesh(Protocol):
         """
         ...
 
+    def restore(self, resources: Sequence[Resource]) -> dict[str, str]:
+        """Make the mesh hold exactly `resources` again; returns the version every proxy holds, by proxy."""
+        ...
+
+    def hold(self, who: str) -> AbstractContextManager[None]:
+        """The right to change this mesh, for as long as the context lasts.
+
+        Raises:
+            MeshError: another command has it; says which.
+        """
+        ...
+
     def versions(self) -> dict[str, str]:
         """The config version that every proxy holds now, read from the proxies themselves.
 
@@ -97,6 +110,14 @@ class Mesh(Protocol):
 
     def admin(self, path: str) -> dict[str, str]:
         """The answer of every proxy's admin interface to `GET path` (as `pilot-agent request GET`), by proxy."""
+        ...
+
+    def workload_of(self, proxy: str) -> str:
+        """The workload that a proxy belongs to."""
+        ...
+
+    def deaths(self) -> list[str]:
+        """Proxies and apps that ended or restarted by themselves since the mesh was opened, in words."""
         ...
 
     def access_log(self, since: float, until: float) -> dict[str, list[str]]:
@@ -113,6 +134,10 @@ class Mesh(Protocol):
         Raises:
             InputError: there is no such workload.
         """
+        ...
+
+    def leave_running(self) -> None:
+        """Let go of a mesh without ending it, also when this command started it."""
         ...
 
     def close(self) -> None:

@@ -1,0 +1,95 @@
+"""The one dict of mesh kinds: how each is opened, and how a state is tried without opening it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from runner.errors import InputError, Problem
+from runner.spec.model import ClusterMesh, LocalMesh, MeshChoice, NoMesh
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from runner.istio.resource import Resource
+    from runner.mesh.base import Mesh
+
+
+class Preview(Protocol):
+    """A mesh in thought: what it would hold, and whether it could hold a state."""
+
+    def applied(self) -> list[Resource]:
+        """What it holds before anything is applied."""
+        ...
+
+    def check(self, resources: Sequence[Resource]) -> list[str]:
+        """Warnings about a whole state.
+
+        Raises:
+            InputError: the state can't be held.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class MeshKind:
+    """A kind of mesh.
+
+    Attributes:
+        open: joins the mesh that is up, or starts one of its own (always when the second argument, `fresh`, is true).
+        preview: tries states without anything running.
+        reopen: the mesh of an identity (`MeshDescription.identity`), None when it is gone.
+    """
+
+    open: Callable[[MeshChoice, bool], Mesh]
+    preview: Callable[[MeshChoice], Preview]
+    reopen: Callable[[str], Mesh | None]
+
+
+def _open_local(choice: MeshChoice, fresh: bool) -> Mesh:
+    from runner.mesh.local.mesh import LocalMesh as Local  # noqa: PLC0415 - only the kind in use is loaded
+
+    app = _local(choice).app
+    return (None if fresh else Local.join(app)) or Local.start(app)
+
+
+def _preview_local(choice: MeshChoice) -> Preview:
+    from runner.mesh.local.preview import LocalPreview  # noqa: PLC0415 - only the kind in use is loaded
+
+    return LocalPreview(_local(choice).app)
+
+
+def _reopen_local(identity: str) -> Mesh | None:
+    from runner.mesh.local.mesh import LocalMesh as Local  # noqa: PLC0415 - only the kind in use is loaded
+
+    return Local.reopen(identity)
+
+
+def _local(choice: MeshChoice) -> LocalMesh:
+    if not isinstance(choice, LocalMesh):
+        raise TypeError(choice)
+    return choice
+
+
+KINDS: dict[type[MeshChoice], MeshKind] = {LocalMesh: MeshKind(_open_local, _preview_local, _reopen_local)}
+
+KINDS_BY_NAME: dict[str, MeshKind] = {"local": KINDS[LocalMesh]}
+
+_NAMES: dict[type[MeshChoice], str] = {LocalMesh: "local", ClusterMesh: "cluster", NoMesh: "none"}
+
+
+def mesh_kind(choice: MeshChoice) -> MeshKind:
+    """The kind that an experiment's `mesh` names.
+
+    Raises:
+        InputError: this version can't use that kind.
+    """
+    kind = KINDS.get(type(choice))
+    if kind is None:
+        known = ", ".join(_NAMES[item] for item in KINDS)
+        raise InputError(
+            Problem(
+                f"this version of meshtrial can't use a mesh of kind {_NAMES[type(choice)]}", expected=f"one of {known}"
+            )
+        )
+    return kind

@@ -1,0 +1,230 @@
+"""The file that declares an app for the embedded mesh: its Kubernetes manifests, and which command runs each Deployment here.
+
+app: bookinfo
+manifests: [bookinfo.yaml]          # Services, Deployments, ServiceAccounts
+base: [bookinfo-gateway.yaml]       # Istio resources applied at start
+front: productpage:9080             # the service that load from a workload talks to
+commands:
+  productpage-v1: {run: ["{python}", "-m", "shop.productpage"], ready: /health}
+clients: [client]                   # Deployments without a command: a sidecar only
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from runner.errors import InputError, Problem
+from runner.istio.kube import Deployment
+from runner.istio.load import load_manifests, merge, typed
+from runner.mesh.local.topology import Pod, Topology
+from runner.yamlfile import read_documents, suggest, validate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.istio.resource import Resource
+
+SHIPPED = Path(__file__).parent / "apps"
+GATEWAY = "istio-ingressgateway"
+_GATEWAY_LABELS = {"istio": "ingressgateway", "app": GATEWAY}
+_MOST_PODS = 60
+
+
+class Command(BaseModel):
+    """How one Deployment's container runs on this machine.
+
+    `run` may use `{python}`, `{address}` and `{port}`; the process also gets them as BIND_ADDRESS and PORT.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+    run: list[str] = Field(min_length=1)
+    ready: str | None = None
+    env: dict[str, str] = Field(default_factory=dict)
+
+
+class AppDeclaration(BaseModel):
+    """The app file's keys."""
+
+    model_config = ConfigDict(extra="forbid")
+    app: str
+    manifests: list[Path] = Field(min_length=1)
+    base: list[Path] = Field(default_factory=list)
+    front: str
+    commands: dict[str, Command] = Field(default_factory=dict)
+    clients: list[str] = Field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment of the app, as far as the mesh needs it."""
+
+    name: str
+    namespace: str
+    labels: dict[str, str]
+    service_account: str
+    ports: tuple[int, ...]
+    replicas: int
+
+    @classmethod
+    def of(cls, resource: Resource, deployment: Deployment) -> Workload:
+        """The workload that a Deployment resource declares."""
+        ports = tuple(port.container_port for port in deployment.container_ports)
+        return cls(
+            name=resource.key.name,
+            namespace=resource.key.namespace,
+            labels=dict(deployment.labels),
+            service_account=deployment.service_account_name,
+            ports=ports,
+            replicas=deployment.replicas,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AppFile:
+    """An app that was read and checked.
+
+    Attributes:
+        name: the app's name.
+        path: the app file.
+        resources: what the mesh holds before anything is applied: the app's Services and its base resources.
+        workloads: its Deployments by name.
+        commands: by Deployment.
+        front: `service:port` that load from a workload talks to by default.
+    """
+
+    name: str
+    path: Path
+    resources: list[Resource]
+    workloads: dict[str, Workload]
+    commands: dict[str, Command]
+    front: str
+
+    def topology(self, prefix: str) -> Topology:
+        """Every pod's addresses in the /24 network that `prefix` (`127.71.4`) names."""
+        pods = [
+            Pod(
+                name=name,
+                workload=workload.name,
+                role="sidecar",
+                address=f"{prefix}.{10 + index}",
+                outbound=f"{prefix}.{80 + index}",
+                app=f"{prefix}.{150 + index}",
+                namespace=workload.namespace,
+                labels=workload.labels,
+                service_account=workload.service_account,
+                ports=workload.ports if workload.name in self.commands else (),
+            )
+            for index, (workload, name) in enumerate(self._replicas())
+        ]
+        gateway = Pod(
+            name=GATEWAY,
+            workload=GATEWAY,
+            role="gateway",
+            address=f"{prefix}.9",
+            outbound=f"{prefix}.79",
+            app=f"{prefix}.149",
+            namespace="istio-system",
+            labels=_GATEWAY_LABELS,
+            service_account="istio-ingressgateway-service-account",
+        )
+        return Topology(self.name, (gateway, *pods))
+
+    def _replicas(self) -> Iterator[tuple[Workload, str]]:
+        for workload in self.workloads.values():
+            for replica in range(workload.replicas):
+                yield workload, f"{workload.name}-{replica}" if workload.replicas > 1 else workload.name
+
+
+def find_app(name: str) -> Path:
+    """The app file of a shipped app's name, or of a path.
+
+    Raises:
+        InputError: there is no such app.
+    """
+    if "/" in name or name.endswith((".yaml", ".yml")):
+        return Path(name)
+    path = SHIPPED / name / "app.yaml"
+    if not path.is_file():
+        shipped = sorted(entry.parent.name for entry in SHIPPED.glob("*/app.yaml"))
+        expected = f"one of {', '.join(shipped)}, or the path of an app file"
+        raise InputError(Problem(f'there is no app "{name}"', expected=expected, suggestion=suggest(name, shipped)))
+    return path
+
+
+def load_app(path: Path) -> AppFile:
+    """Read an app file and everything it names.
+
+    Raises:
+        InputError: something in it can't be used; file, line, column.
+    """
+    documents = read_documents(path)
+    if len(documents) != 1:
+        raise InputError(Problem(f"{path}: an app file holds exactly one YAML document"))
+    document = documents[0]
+    declared = validate(AppDeclaration, document)
+    folder = path.parent
+
+    def resources(key: str, files: list[Path]) -> list[Resource]:
+        found: list[Resource] = []
+        for index, file in enumerate(files):
+            if not (folder / file).is_file():
+                raise InputError(Problem(f"no such file: {folder / file}", document.position((key, index))))
+            found += load_manifests(folder / file)
+        return found
+
+    manifests = resources("manifests", declared.manifests)
+    workloads = {
+        resource.key.name: Workload.of(resource, item)
+        for resource in manifests
+        if isinstance(item := typed(resource), Deployment)
+    }
+    problems = [
+        Problem(
+            f'no Deployment is called "{name}"',
+            document.position((key, name) if key == "commands" else (key, index), key=key == "commands"),
+            suggestion=suggest(name, workloads),
+        )
+        for key, names in (("commands", list(declared.commands)), ("clients", declared.clients))
+        for index, name in enumerate(names)
+        if name not in workloads
+    ]
+    problems += [
+        Problem(f"the Deployment {name} has a command but no container port", document.position(("commands", name)))
+        for name in declared.commands
+        if name in workloads and not workloads[name].ports
+    ]
+    problems += [
+        Problem(f'the Deployment "{name}" has neither a command nor a place under clients', document.position(()))
+        for name in workloads
+        if name not in declared.commands and name not in declared.clients
+    ]
+    if sum(workload.replicas for workload in workloads.values()) > _MOST_PODS:
+        problems.append(Problem(f"more than {_MOST_PODS} pods don't fit one embedded mesh", document.position(())))
+    if problems:
+        raise InputError(problems)
+    services = [resource for resource in manifests if resource.key.kind == "Service"]
+    base = resources("base", declared.base)
+    return AppFile(
+        name=declared.app,
+        path=path,
+        resources=merge(services, base),
+        workloads=workloads,
+        commands=declared.commands,
+        front=declared.front,
+    )
+
+
+def command_line(command: Command, pod: Pod) -> list[str]:
+    """The command of a pod's app with its placeholders filled in."""
+    values = {"python": sys.executable, "address": pod.app, "port": str(pod.ports[0]) if pod.ports else ""}
+    return [part.format_map(_Kept(values)) for part in command.run]
+
+
+class _Kept(dict[str, str]):
+    def __missing__(self, key: str) -> str:
+        return "{" + key + "}"

@@ -1,0 +1,185 @@
+"""The folder of one embedded mesh: who lives where, what is applied, and whether its supervisor still runs.
+
+Everything that another command needs to join the mesh is here; the folder goes when the mesh goes. It lies under
+`$XDG_STATE_HOME/meshtrial/meshes`, so that every shell of a user finds the same meshes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import MeshError
+from runner.istio.record import record_of, resource_from_record
+from runner.mesh.local.supervisor import DEATHS, LOCK
+from runner.mesh.local.topology import Pod, Topology
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runner.istio.resource import Resource
+
+_RECORD = "mesh.json"
+_APPLIED = "applied.json"
+_USE = "use.lock"
+
+
+def state_home() -> Path:
+    """Where Meshtrial keeps what must outlive a command (XDG base directories)."""
+    base = os.environ.get("XDG_STATE_HOME") or ""
+    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "meshtrial"
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A process of the mesh that ended by itself."""
+
+    name: str
+    how: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """One embedded mesh on this machine."""
+
+    folder: Path
+    topology: Topology
+    app_file: str
+    front: str
+    envoy: str
+    owned: bool
+    """Whether it ends with the command that started it."""
+
+    @property
+    def identity(self) -> str:
+        """The name that no other mesh of this user has."""
+        return self.folder.name
+
+    def save(self) -> None:
+        """Write the record that `read` reads."""
+        record = {
+            "topology": asdict(self.topology),
+            "app_file": self.app_file,
+            "front": self.front,
+            "envoy": self.envoy,
+            "owned": self.owned,
+        }
+        write_atomically(self.folder / _RECORD, json.dumps(record))
+
+    @classmethod
+    def read(cls, folder: Path) -> Instance:
+        """The instance in `folder`.
+
+        Raises:
+            OSError: there is none.
+        """
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        pods = tuple(Pod(**{**pod, "ports": tuple(pod["ports"])}) for pod in record["topology"]["pods"])
+        topology = Topology(record["topology"]["app"], pods)
+        return cls(folder, topology, record["app_file"], record["front"], record["envoy"], record["owned"])
+
+    def lives(self) -> bool:
+        """Whether the supervisor runs (it holds a lock as long as it does)."""
+        return _locked(self.folder / LOCK)
+
+    def deaths(self) -> list[Death]:
+        """Processes that ended by themselves so far."""
+        try:
+            lines = (self.folder / DEATHS).read_text(encoding="utf-8").splitlines()
+        except OSError:
+            return []
+        return [Death(**json.loads(line)) for line in lines]
+
+    def applied(self) -> list[Resource]:
+        """What the mesh was last told to hold, in the order it was applied."""
+        try:
+            text = (self.folder / _APPLIED).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        return [resource_from_record(record) for record in json.loads(text)]
+
+    def save_applied(self, resources: Sequence[Resource]) -> None:
+        """Remember what the mesh holds."""
+        write_atomically(self.folder / _APPLIED, json.dumps([record_of(resource) for resource in resources]))
+
+    @contextlib.contextmanager
+    def in_use(self, who: str) -> Iterator[None]:
+        """Hold the right to change this mesh.
+
+        Raises:
+            MeshError: another command holds it; says which.
+        """
+        path = self.folder / _USE
+        lock = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = path.read_text(encoding="utf-8").strip() or "another command"
+                raise MeshError(
+                    f"the mesh is in use by {holder}",
+                    advice="Wait for it to end, or use --fresh to have a mesh of your own",
+                ) from None
+            os.ftruncate(lock, 0)
+            os.write(lock, f"{who} (process {os.getpid()})".encode())
+            yield
+        finally:
+            os.close(lock)
+
+
+def meshes_home() -> Path:
+    """Where the folders of this user's embedded meshes are."""
+    return state_home() / "meshes"
+
+
+def living_instances() -> list[Instance]:
+    """All embedded meshes of this user that run, oldest first; the remains of dead ones are removed."""
+    found = []
+    try:
+        folders = sorted(meshes_home().iterdir(), key=lambda folder: folder.stat().st_mtime)
+    except OSError:
+        return []
+    for folder in folders:
+        try:
+            instance = Instance.read(folder)
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if instance.lives():
+            found.append(instance)
+        elif not _locked(folder / _USE):
+            shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
+def standing_instance(app: str | None = None) -> Instance | None:
+    """The mesh that `mesh up` left running, of an app or of any."""
+    standing = [item for item in living_instances() if not item.owned and app in {None, item.topology.app}]
+    return standing[-1] if standing else None
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file's content in one step: whoever reads it sees the old text or the new one, whole."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def _locked(path: Path) -> bool:
+    try:
+        lock = os.open(path, os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(lock)
+    return False

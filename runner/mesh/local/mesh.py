@@ -1,0 +1,313 @@
+"""The embedded mesh as a `Mesh`: apply is translate, write, confirm on every proxy; undo is the same with the state before."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import ConfigRejectedError, InputError, MeshError, Problem
+from runner.istio.resource import Resource, ResourceKey
+from runner.mesh.base import Entry, MeshDescription
+from runner.mesh.local import launch
+from runner.mesh.local.admin import AdminClient, AdminError, AdminFleet
+from runner.mesh.local.appfile import GATEWAY, find_app, load_app
+from runner.mesh.local.instance import living_instances, standing_instance
+from runner.mesh.local.preview import check_state, without_declared
+from runner.mesh.local.translate import translate
+from runner.mesh.local.xds import held_versions, push
+from runner.yamlfile import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from runner.mesh.local.instance import Instance
+    from runner.mesh.local.topology import Pod
+    from runner.mesh.local.translate import translate
+from runner.mesh.local.xds import Held, Wanted
+
+
+_SHORTEST_TELLING_NAME = 6
+"""A route config is called `9080`: too common a word to blame a manifest by."""
+
+
+class LocalMesh:
+    """An embedded mesh that is up; make one with `start` or `join`."""
+
+    def __init__(self, instance: Instance, launched: launch.Launched | None = None, *, joined: bool) -> None:
+        self.instance = instance
+        self._launched = launched
+        self._joined = joined
+        self._app = load_app(Path(instance.app_file))
+        self._fleet = AdminFleet(instance.topology.pods)
+        self._resources = instance.applied() or self._app.resources
+        self._wanted = self._configs(self._resources)
+
+    @classmethod
+    def start(cls, app: str, *, owned: bool = True) -> LocalMesh:
+        """Start a mesh for an app (a shipped one's name, or the path of an app file).
+
+        Raises:
+            InputError: the app file can't be used.
+            MeshError: it could not be started.
+        """
+        launched = launch.launch(load_app(find_app(app)), owned=owned)
+        return cls(launched.instance, launched, joined=False)
+
+    @classmethod
+    def join(cls, app: str | None = None) -> LocalMesh | None:
+        """The mesh that `mesh up` left running (of an app, or of any); None without one."""
+        name = load_app(find_app(app)).name if app else None
+        instance = standing_instance(name)
+        return cls(instance, joined=True) if instance else None
+
+    @classmethod
+    def reopen(cls, identity: str) -> LocalMesh | None:
+        """The running mesh of that identity; None when it is gone."""
+        for instance in living_instances():
+            if instance.identity == identity:
+                return cls(instance, joined=True)
+        return None
+
+    def describe(self) -> MeshDescription:
+        """What this mesh is."""
+        services: dict[str, list[str]] = {}
+        for pod in self.instance.topology.pods:
+            service = pod.labels.get("app", pod.workload)
+            if pod.workload not in services.setdefault(service, []):
+                services[service].append(pod.workload)
+        return MeshDescription(
+            kind="local",
+            identity=self.instance.identity,
+            app=self.instance.topology.app,
+            envoy=self.instance.envoy,
+            proxies=[pod.name for pod in self.instance.topology.pods],
+            workloads=services,
+            joined=self._joined,
+        )
+
+    def workload_of(self, proxy: str) -> str:
+        """The workload that a proxy belongs to."""
+        return self.instance.topology.pod(proxy).workload
+
+    def applied(self) -> list[Resource]:
+        """What the mesh holds."""
+        return list(self._resources)
+
+    @contextlib.contextmanager
+    def hold(self, who: str) -> Iterator[None]:
+        """The right to change this mesh, for as long as the context lasts.
+
+        What another command applied in the meantime is read first; what a command that died left half written is put right.
+        """
+        with self.instance.in_use(who):
+            self._resources = self.instance.applied() or self._app.resources
+            self._wanted = self._configs(self._resources)
+            held = self.versions()
+            stray = [name for name, wanted in self._wanted.items() if held.get(name) != wanted.version]
+            if stray:
+                self._push_all({}, {name: self._wanted[name] for name in stray})
+            yield
+
+    def check(self, resources: Sequence[Resource]) -> list[str]:
+        """Lint a whole state and translate it for every proxy, without touching one.
+
+        Raises:
+            InputError: the state can't be held by the embedded mesh.
+        """
+        return check_state(self._app, self.instance.topology, resources)
+
+    def apply(self, put: Sequence[Resource], delete: Sequence[ResourceKey] = ()) -> dict[str, str]:
+        """Replace or add `put`, remove `delete`; returns once every proxy holds the result.
+
+        Raises:
+            InputError: a resource can't be held by the embedded mesh; nothing was touched.
+            ConfigRejectedError: a proxy refused; all proxies hold what they held before.
+            MeshError: a proxy does not answer.
+        """
+        fresh = without_declared(self._app, put)
+        state = {resource.key: resource for resource in self._resources if resource.key not in set(delete)}
+        state.update({resource.key: resource for resource in fresh})
+        return self._move(list(state.values()))
+
+    def restore(self, resources: Sequence[Resource]) -> dict[str, str]:
+        """Make the mesh hold exactly `resources`, in their order; whatever it holds now goes.
+
+        Raises:
+            MeshError: as `apply`.
+        """
+        return self._move(list(resources))
+
+    def _move(self, resources: list[Resource]) -> dict[str, str]:
+        after = self._configs(resources)
+        before = self._wanted
+        try:
+            self._push_all(before, after)
+        except ConfigRejectedError as error:
+            with contextlib.suppress(MeshError):
+                self._push_all(after, before)
+            blamed = self._blame(str(error), resources)
+            if blamed:
+                places = ", ".join(f"{resource.position()} ({resource.key})" for resource in blamed)
+                error.what += f"; caused by {places}"
+            error.restored = "Every proxy was given back what it held before"
+            raise
+        self._wanted = after
+        self._resources = resources
+        self.instance.save_applied(resources)
+        return {name: wanted.version for name, wanted in after.items()}
+
+    def _blame(self, words: str, resources: Sequence[Resource]) -> list[Resource]:
+        """The manifests behind a refusal: of those that changed, the ones that shaped a resource Envoy names, else all."""
+        known = {resource.key: resource.canonical() for resource in self._resources}
+        changed = [resource for resource in resources if known.get(resource.key) != resource.canonical()]
+        named = set()
+        for pod in self.instance.topology.pods:
+            paths = launch.pod_paths(self.instance.folder, pod)
+            config = translate(self.instance.topology, without_declared(self._app, resources), pod, paths)
+            for item in (*config.clusters, *config.listeners, *config.routes):
+                if len(item.name) > _SHORTEST_TELLING_NAME and item.name in words:
+                    named.update(source.key for source in item.sources)
+        return [resource for resource in changed if resource.key in named] or changed
+
+    def _push_all(self, before: dict[str, Wanted], after: dict[str, Wanted]) -> None:
+        folder = self.instance.folder
+
+        def one(client: AdminClient) -> Held | MeshError:
+            pod = client.pod
+            try:
+                return push(
+                    client,
+                    before.get(pod.name),
+                    after[pod.name],
+                    launch.pod_paths(folder, pod),
+                    launch.envoy_log(folder, pod),
+                )
+            except MeshError as error:
+                return error
+
+        concerned = [name for name in after if name not in before or before[name].version != after[name].version]
+        answers = self._fleet.each(one, concerned) if concerned else {}
+        refusals = [answer for answer in answers.values() if isinstance(answer, MeshError)]
+        if refusals:
+            raise next((error for error in refusals if isinstance(error, ConfigRejectedError)), refusals[0])
+        silent = [name for name in concerned if name not in answers]
+        if silent:
+            raise MeshError(
+                f"no answer from {', '.join(self._how_silent(name) for name in silent)}",
+                advice="End this mesh with `meshtrial mesh down` and start again",
+            )
+
+    def _how_silent(self, name: str) -> str:
+        for death in self.instance.deaths():
+            if death.name == f"{name} proxy":
+                return f"{name} (its Envoy {death.how})"
+        return name
+
+    def _configs(self, resources: Sequence[Resource]) -> dict[str, Wanted]:
+        return {pod.name: launch.config_for(self.instance, pod, resources) for pod in self.instance.topology.pods}
+
+    def versions(self) -> dict[str, str]:
+        """The config version each proxy holds now; a proxy that does not answer is missing."""
+        return held_versions(self._fleet, self._wanted)
+
+    def deaths(self) -> list[str]:
+        """Processes of the mesh that ended by themselves, in words."""
+        return [f"{death.name} {death.how}" for death in self.instance.deaths()]
+
+    def admin(self, path: str) -> dict[str, str]:
+        """`GET path` of every proxy's admin interface, by proxy; one that does not answer is missing."""
+        return dict(self._fleet.get(path))
+
+    def access_log(self, since: float, until: float) -> dict[str, list[str]]:
+        """Each proxy's access log between two wall-clock times, by proxy."""
+        return {
+            pod.name: list(_lines_between(launch.pod_paths(self.instance.folder, pod).access_log, since, until))
+            for pod in self.instance.topology.pods
+        }
+
+    def entry(self, source: str, host: str | None = None) -> Entry:
+        """Where load enters: `gateway`, or a workload whose sidecar it leaves through.
+
+        Raises:
+            InputError: there is no such workload, or no HTTP server at the gateway.
+        """
+        if source in {"gateway", GATEWAY}:
+            return Entry(self.gateway_url(), {"Host": host} if host else {})
+        pod = self.find_pod(source)
+        target = host or self.instance.front
+        name, _, port = target.partition(":")
+        return Entry(f"http://{pod.outbound}:{port or 80}", {"Host": target if port else name})
+
+    def find_pod(self, workload: str) -> Pod:
+        """The (first) pod of a workload, a pod's name or a service's name with one workload.
+
+        Raises:
+            InputError: there is none.
+        """
+        pods = self.instance.topology.pods
+        wanted = GATEWAY if workload in {"gateway", "ingressgateway"} else workload
+        for pod in pods:
+            if wanted in {pod.name, pod.workload}:
+                return pod
+        of_app = [pod for pod in pods if pod.labels.get("app") == wanted]
+        if len({pod.workload for pod in of_app}) == 1:
+            return of_app[0]
+        known = ["gateway", *dict.fromkeys(pod.workload for pod in pods if pod.role == "sidecar")]
+        raise InputError(
+            Problem(
+                f'there is no workload "{workload}" in this mesh',
+                expected="one of " + ", ".join(known),
+                suggestion=suggest(workload, known),
+            )
+        )
+
+    def gateway_url(self) -> str:
+        """The base URL of the ingress gateway's first HTTP port.
+
+        Raises:
+            InputError: no Gateway with an HTTP server is applied.
+        """
+        gateway = next(pod for pod in self.instance.topology.pods if pod.role == "gateway")
+        ports = _listener_ports(self._wanted[gateway.name], gateway.address)
+        if not ports:
+            raise InputError("no Gateway with an HTTP server is applied, so nothing can enter at the gateway")
+        return f"http://{gateway.address}:{ports[0]}"
+
+    def close(self) -> None:
+        """End the mesh if this command started it for itself; a standing mesh stays."""
+        self._fleet.close()
+        launched, self._launched = self._launched, None
+        if launched is not None and launched.owner is not None:
+            os.close(launched.owner)
+            launch.end(self.instance, launched.supervisor)
+
+    def leave_running(self) -> None:
+        """Close without ending the mesh."""
+        self._fleet.close()
+
+
+def _listener_ports(wanted: Wanted, address: str) -> list[int]:
+    import json  # noqa: PLC0415 - for this function alone
+
+    sockets = [listener["address"]["socket_address"] for listener in json.loads(wanted.lds)["resources"]]
+    return sorted(item["port_value"] for item in sockets if item["address"] == address)
+
+
+def _lines_between(log: Path, since: float, until: float) -> Iterable[str]:
+    try:
+        text = log.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return
+    for line in text.splitlines():
+        try:
+            moment = datetime.fromisoformat(line[1 : line.index("]")]).timestamp()
+        except ValueError:
+            continue
+        if since <= moment <= until:
+            yield line
+
+
+__all__ = ["AdminError", "LocalMesh"]

@@ -1,0 +1,90 @@
+"""Whether an embedded mesh could hold a state, found out without starting a process: for `validate`, `plan`, and before every run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import InputError, Problem
+from runner.istio.lint import PodLabels, lint
+from runner.mesh.local.appfile import find_app, load_app
+from runner.mesh.local.translate import ProxyPaths, check_supported, translate
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.istio.resource import Resource
+    from runner.mesh.local.appfile import AppFile
+    from runner.mesh.local.topology import Topology
+
+_DECLARED_KINDS = frozenset({"Deployment", "ServiceAccount"})
+
+
+class LocalPreview:
+    """An embedded mesh in thought."""
+
+    def __init__(self, app: str) -> None:
+        self._app = load_app(find_app(app))
+        self._topology = self._app.topology("127.64.0")
+
+    def applied(self) -> list[Resource]:
+        """What the mesh holds before anything is applied."""
+        return list(self._app.resources)
+
+    def check(self, resources: Sequence[Resource]) -> list[str]:
+        """Warnings about a whole state.
+
+        Raises:
+            InputError: the state can't be held.
+        """
+        return check_state(self._app, self._topology, resources)
+
+
+def check_state(app: AppFile, topology: Topology, resources: Sequence[Resource]) -> list[str]:
+    """Lint a whole state and translate it for every proxy.
+
+    Returns:
+        Warnings, one sentence each.
+
+    Raises:
+        InputError: every problem of the state, each with its place.
+    """
+    problems: list[Problem] = []
+    warnings: list[str] = []
+    held: list[Resource] = []
+    for resource in resources:
+        try:
+            held += without_declared(app, [resource])
+        except InputError as error:
+            problems += error.problems
+    pods = [PodLabels(namespace=pod.namespace, labels=pod.labels) for pod in topology.pods]
+    for finding in lint(held, pods):
+        if finding.severity == "error":
+            problems.append(finding.problem)
+        else:
+            warnings.append(str(finding.problem))
+    if problems:
+        raise InputError(problems)
+    warnings += check_supported(held, topology)
+    for pod in topology.pods:
+        translate(topology, held, pod, ProxyPaths(Path("/nowhere")))
+    return list(dict.fromkeys(warnings))
+
+
+def without_declared(app: AppFile, resources: Sequence[Resource]) -> list[Resource]:
+    """A state without what the app file already stands for: Deployments that run, and service accounts.
+
+    Raises:
+        InputError: a Deployment that the app file does not declare; the embedded mesh would not know what to run.
+    """
+    for resource in resources:
+        if resource.key.kind == "Deployment" and resource.key.name not in app.workloads:
+            raise InputError(
+                Problem(
+                    f"the embedded mesh has no workload {resource.key.name}",
+                    resource.position(),
+                    expected="one of " + ", ".join(app.workloads),
+                    suggestion="Declare it, with the command that runs it, in the app file",
+                )
+            )
+    return [resource for resource in resources if resource.key.kind not in _DECLARED_KINDS]

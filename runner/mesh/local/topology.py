@@ -1,0 +1,66 @@
+"""Who lives where in an embedded mesh: every pod's three loopback addresses, and the ports that are the same for all.
+
+istiod's interception mode NONE is the model: a sidecar has an inbound listener at the pod's address, outbound listeners at an address of
+its own (both would otherwise want the same port), and forwards to the app at a third.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+ADMIN_PORT = 15000
+"""Envoy's admin interface, at the pod's outbound address (the port that istio-proxy uses)."""
+
+HTTP_PROXY_PORT = 15002
+"""The sidecar's plain HTTP proxy, at the pod's outbound address, for any program that honours HTTP_PROXY."""
+
+LOW_PORT_OFFSET = 8000
+"""Gateway ports below 1024 are served this much above (80 at 8080), because no root is needed there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """One instance of a workload: an Envoy and, unless it only sends, an app process.
+
+    Attributes:
+        name: `reviews-v1`, or `reviews-v1-0` where the workload has several replicas.
+        workload: the Deployment's name.
+        role: `sidecar`, or `gateway` for the ingress gateway.
+        labels: the pod template's labels (subsets and selectors match on them).
+        service_account: Kubernetes service account, the identity in mutual TLS.
+        address: inbound listeners; what other proxies connect to.
+        outbound: outbound listeners, HTTP proxy port and admin.
+        app: where the app's process listens.
+        ports: the container ports the app listens on; empty for a client without an app.
+    """
+
+    name: str
+    workload: str
+    role: Literal["sidecar", "gateway"]
+    address: str
+    outbound: str
+    app: str
+    namespace: str = "default"
+    labels: dict[str, str] = field(default_factory=dict)
+    service_account: str = "default"
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Topology:
+    """All pods of one embedded mesh."""
+
+    app: str
+    pods: tuple[Pod, ...]
+
+    def pod(self, name: str) -> Pod:
+        """The pod of that name.
+
+        Raises:
+            KeyError: there is none.
+        """
+        for pod in self.pods:
+            if pod.name == name:
+                return pod
+        raise KeyError(name)

@@ -1,0 +1,87 @@
+"""App files: what they declare, and what is wrong with them in one sentence."""
+
+import pytest
+
+from runner.errors import InputError
+from runner.mesh.local.appfile import command_line, find_app, load_app
+
+GOOD = """
+app: shop
+manifests: [shop.yaml]
+front: shop:8000
+commands:
+  shop-v1: {run: ["{python}", "-m", "shop", "--listen", "{address}:{port}", "{other}"], ready: /health}
+clients: [client]
+"""
+MANIFESTS = """
+apiVersion: v1
+kind: Service
+metadata: {name: shop}
+spec: {selector: {app: shop}, ports: [{port: 8000, name: http}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: shop-v1}
+spec:
+  selector: {matchLabels: {app: shop}}
+  template:
+    metadata: {labels: {app: shop, version: v1}}
+    spec: {serviceAccountName: shopkeeper, containers: [{name: shop, ports: [{containerPort: 8000}]}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: client}
+spec:
+  selector: {matchLabels: {app: client}}
+  template:
+    metadata: {labels: {app: client}}
+    spec: {containers: [{name: client}]}
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    (tmp_path / "shop.yaml").write_text(MANIFESTS)
+
+    def app(text):
+        (tmp_path / "app.yaml").write_text(text)
+        return tmp_path / "app.yaml"
+
+    return app
+
+
+def test_pods_have_three_addresses_each_and_the_labels_of_their_template(write):
+    app = load_app(write(GOOD))
+    topology = app.topology("127.70.1")
+    gateway, shop, client = topology.pods
+    assert (gateway.role, gateway.labels["istio"]) == ("gateway", "ingressgateway")
+    assert (shop.labels, shop.service_account, shop.ports) == ({"app": "shop", "version": "v1"}, "shopkeeper", (8000,))
+    assert client.ports == ()
+    addresses = [address for pod in topology.pods for address in (pod.address, pod.outbound, pod.app)]
+    assert len(set(addresses)) == 9
+    assert all(address.startswith("127.70.1.") for address in addresses)
+    line = command_line(app.commands["shop-v1"], shop)
+    assert line[1:] == ["-m", "shop", "--listen", f"{shop.app}:8000", "{other}"]
+
+
+def test_shipped_apps_are_found_by_name():
+    assert load_app(find_app("bookinfo")).front == "productpage:9080"
+    assert load_app(find_app("httpbin")).name == "httpbin"
+    with pytest.raises(InputError, match=r'no app "bookinf".*bookinfo, httpbin.*Did you mean "bookinfo"'):
+        find_app("bookinf")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("shop-v1:", "shop-v2:"), r'app\.yaml:6:3: no Deployment is called "shop-v2".*Did you mean "shop-v1"'),
+        (("clients: [client]", "clients: []"), r'"client" has neither a command nor a place under clients'),
+        (("manifests: [shop.yaml]", "manifests: [shops.yaml]"), r"app\.yaml:3:13: no such file"),
+        (("front: shop:8000", "frnt: shop:8000"), r'app\.yaml:4:1: unknown key "frnt"'),
+        (("ready: /health", "redy: /health"), r'unknown key "redy".*run, ready, env'),
+        (("app: shop", "app: [shop]"), r"app\.yaml:2:6: app: "),
+    ],
+)
+def test_mistakes_are_told_with_their_place(write, change, message):
+    with pytest.raises(InputError, match=message):
+        load_app(write(GOOD.replace(*change)))
