@@ -1,0 +1,242 @@
+"""The parts of an expanded file put together: each validated, its files found, the command line's options applied."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import Position, Problem
+from runner.spec.checks import Check, Condition, Guardrail, blocks_needed, count_tests
+from runner.spec.expectations import Source, read_checks, read_guardrails, read_objective
+from runner.spec.files import Folder
+from runner.spec.model import ClusterMesh, Experiment, Load, LocalMesh, MeshChoice, NoMesh, Variant
+from runner.spec.raw import ExperimentFile, Settings, VariantFile, VariantSettings
+from runner.spec.validation import known_keys, read_part
+from runner.yamlfile import Document, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runner.spec.overrides import Overrides
+    from runner.spec.variants import ExpandedVariant, Expansion
+
+_MESHES: dict[str, type[LocalMesh | ClusterMesh | NoMesh]] = {"app": LocalMesh, "cluster": ClusterMesh, "none": NoMesh}
+_MESH_FORMS = "{app: bookinfo} (the embedded mesh), {cluster: {context: ..., namespace: ...}} or {none: {url: ...}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Assembled:
+    """An experiment and what belongs to it; `runner.spec.load.LoadedExperiment` tells what each is."""
+
+    experiment: Experiment
+    checks: list[Check]
+    guardrails: list[Guardrail]
+    objective: tuple[Condition, ...]
+    document: Document
+    warnings: list[str]
+
+
+@dataclass(slots=True)
+class Assembler:
+    """The steps from an expanded file to an experiment; problems go to the expansion's findings.
+
+    Attributes:
+        path: the experiment file.
+        document: the file as written.
+        expansion: the file expanded.
+        source: the file's lines.
+        overrides: the command line's options.
+    """
+
+    path: Path
+    document: Document
+    expansion: Expansion
+    source: Source
+    overrides: Overrides
+
+    def assemble(self) -> Assembled | None:
+        """The experiment; None when there are problems."""
+        findings, settings = self.expansion.findings, self.expansion.settings
+        folder = Folder(self.path.parent, findings)
+        known = known_keys(ExperimentFile, settings, (), settings.data, findings)
+        part = {key: value for key, value in known.items() if key in Settings.model_fields and value is not None}
+        read = {key: read_part(Settings, {key: value}, settings, (), findings) for key, value in part.items()}
+        whole = Settings() if None in read.values() else Settings.model_validate(part)
+        entries = setup.setup if (setup := read.get("setup")) else []
+        setup_files = [self._manifest(entry, settings, ("setup", index), folder) for index, entry in enumerate(entries)]
+        mesh = self._mesh(known.get("mesh"), folder)
+        variants = {variant.name: self._variant(variant, folder) for variant in self.expansion.variants}
+        if any(not variant.has_load for variant in self.expansion.variants) and self.document.data.get("load") is None:
+            findings.add(Problem('"load" is missing', self.document.position(("load",)), "load: {locust: {file: ...}}"))
+        collect = part.get("collect")
+        promql = collect.get("promql") if isinstance(collect, dict) else None
+        names = list(promql) if isinstance(promql, dict) else []
+        checks = read_checks(self.document, self.expansion, self.source, names)
+        guardrails = read_guardrails(part.get("stop_if"), settings, self.expansion, self.source)
+        kept = self.overrides.kept(self.expansion.variants, findings)
+        blocks = self.overrides.blocks_for(whole.blocks, findings)
+        capacity = whole.capacity
+        objective = read_objective(capacity.objective, settings, self.expansion, self.source) if capacity else ()
+        complete = {name: variant for name, variant in variants.items() if variant is not None and name in kept}
+        if mesh is not None:
+            self._refuse_what_the_mesh_ignores(mesh, whole, complete)
+        if findings.problems or mesh is None:
+            return None
+        checks = [
+            check for check in checks if check.variant in kept and (check.baseline is None or check.baseline in kept)
+        ]
+        by_key: dict[str, list[str]] = {}
+        for check in checks:
+            by_key.setdefault(f"{check.variant} vs {check.baseline}" if check.baseline else check.variant, []).append(
+                check.text
+            )
+        experiment = Experiment(
+            experiment=whole.experiment or self.path.stem,
+            question=whole.question,
+            description=whole.description,
+            mesh=mesh,
+            setup=setup_files,
+            variants=complete,
+            blocks=blocks,
+            quick=self.overrides.quick,
+            collect=whole.collect,
+            stop_if=whole.stop_if,
+            checks=by_key,
+            capacity=whole.capacity,
+            env=whole.env,
+        )
+        return Assembled(
+            experiment,
+            checks,
+            guardrails,
+            objective,
+            self._expanded(by_key),
+            self._warnings(experiment, checks),
+        )
+
+    def _mesh(self, data: Any, folder: Folder) -> MeshChoice | None:
+        """The mesh, chosen by its one key, so that a slip gives one clear message."""
+        findings, settings, loc = self.expansion.findings, self.expansion.settings, ("mesh",)
+        if data is None or data == {}:
+            return self.overrides.mesh_for(LocalMesh(), findings)
+        if not isinstance(data, dict):
+            hint = {"cluster": "Write mesh: {cluster: {}}", "local": "Write mesh: {app: bookinfo}"}.get(str(data))
+            findings.add(Problem("mesh should be a mapping", settings.position(loc), _MESH_FORMS, hint))
+            return None
+        wrong = [key for key in data if key not in _MESHES]
+        for key in wrong:
+            hint = "The embedded mesh is {app: bookinfo}" if key == "local" else suggest(key, _MESHES)
+            findings.add(
+                Problem(
+                    f'no kind of mesh is called "{key}"', settings.position((*loc, key), key=True), _MESH_FORMS, hint
+                )
+            )
+        if not wrong and len(data) > 1:
+            kinds = " and ".join(data)
+            findings.add(Problem(f"mesh takes one kind, and has {kinds}", settings.position(loc), _MESH_FORMS))
+        if wrong or len(data) > 1:
+            return None
+        mesh = read_part(_MESHES[next(iter(data))], data, settings, loc, findings)
+        if mesh is None:
+            return None
+        if isinstance(mesh, LocalMesh):
+            mesh.app = self._app(mesh.app, settings.position((*loc, "app")), folder)
+        elif isinstance(mesh, ClusterMesh):
+            mesh.cluster.app = self._app(mesh.cluster.app, settings.position((*loc, "cluster", "app")), folder)
+        return self.overrides.mesh_for(mesh, findings)
+
+    def _app(self, app: str, where: Position, folder: Folder) -> str:
+        """A shipped app's name, or the absolute path of an app file."""
+        if "/" in app or app.endswith((".yaml", ".yml")):
+            return str(folder.file(app, where, "an app file").absolute())
+        return app
+
+    def _variant(self, expanded: ExpandedVariant, folder: Folder) -> Variant | None:
+        findings, document = self.expansion.findings, expanded.document
+        data = known_keys(VariantFile, document, (), document.data, findings)
+        own = {key: value for key, value in data.items() if key != "load" and value is not None}
+        settings = read_part(VariantSettings, own, document, (), findings)
+        load = None
+        if "load" in data and not self.expansion.load_broken:
+            load = read_part(Load, data["load"], document, ("load",), findings)
+        if settings is None or load is None:
+            return None
+        load.mark_secret(expanded.secret_headers)
+        if load.locust:
+            load.locust.file = folder.file(
+                load.locust.file, document.position(("load", "locust", "file")), "a loadfile"
+            ).absolute()
+        for name in ("ca", "certificate", "key"):
+            if load.tls and (written := getattr(load.tls, name)) is not None:
+                setattr(
+                    load.tls,
+                    name,
+                    folder.file(written, document.position(("load", "tls", name)), "a PEM file").absolute(),
+                )
+        apply = [
+            self._manifest(entry, document, ("apply", index), folder) for index, entry in enumerate(settings.apply)
+        ]
+        return Variant(name=expanded.name, apply=apply, url=settings.url, load=self.overrides.load_for(load, findings))
+
+    def _manifest(
+        self, entry: Path | dict[str, Any], document: Document, loc: tuple[str | int, ...], folder: Folder
+    ) -> Path | dict[str, Any]:
+        return folder.file(entry, document.position(loc), "a manifest") if isinstance(entry, Path) else entry
+
+    def _refuse_what_the_mesh_ignores(self, mesh: MeshChoice, read: Settings, variants: Mapping[str, Variant]) -> None:
+        """Keys that this kind of mesh would have to ignore are errors, never silence."""
+        findings = self.expansion.findings
+        places = {variant.name: variant.document for variant in self.expansion.variants}
+        if isinstance(mesh, NoMesh) and read.setup:
+            findings.add(
+                Problem("a mesh of kind none applies nothing", self.document.position(("setup",), key=True), "no setup")
+            )
+        for name, variant in variants.items():
+            document = places[name]
+            if isinstance(mesh, NoMesh):
+                if variant.apply:
+                    findings.add(
+                        Problem(
+                            "a mesh of kind none applies nothing", document.position(("apply",), key=True), "no apply"
+                        )
+                    )
+                if variant.load.source != "gateway":
+                    where = document.position(("load", "from"))
+                    findings.add(
+                        Problem("a mesh of kind none has no workload that load could leave from", where, "no from")
+                    )
+            elif variant.url is not None:
+                where = document.position(("url",), key=True)
+                findings.add(Problem("url is for a mesh of kind none; this mesh's entry is its own", where, "no url"))
+
+    def _expanded(self, checks: dict[str, list[str]]) -> Document:
+        """The expanded file as one document."""
+        settings = self.expansion.settings
+        values, keys = dict(settings.values), dict(settings.keys)
+        for variant in self.expansion.variants:
+            way = ("variants", variant.name)
+            values.update({(*way, *loc): place for loc, place in variant.document.values.items()})
+            keys.update({(*way, *loc): place for loc, place in variant.document.keys.items()})
+            keys[way] = variant.place
+        variants = {variant.name: variant.document.data for variant in self.expansion.variants}
+        return Document(settings.file, {**settings.data, "variants": variants, "checks": checks}, values, keys)
+
+    def _warnings(self, experiment: Experiment, checks: list[Check]) -> list[str]:
+        warnings = []
+        if not checks and experiment.capacity is None:
+            warnings.append(f"{self.path}: no checks, so the run measures and its verdict is inconclusive")
+        tests = count_tests(checks)
+        needed = blocks_needed(tests)
+        if tests and experiment.blocks < needed:
+            where = self.document.position(("blocks",))
+            many = "1 comparison" if tests == 1 else f"{tests} comparisons"
+            warnings.append(
+                f"{where}: {experiment.blocks} blocks can't decide {many}: inconclusive with fewer than {needed} blocks"
+            )
+        for axis in self.expansion.unused_axes:
+            where = self.document.position(("matrix", axis), key=True)
+            warnings.append(f"{where}: no variant uses the matrix variable {axis}")
+        if experiment.capacity is None and any(check.metric.name == "capacity" for check in checks):
+            warnings.append(f"{self.path}: checks on capacity are inconclusive without a capacity search")
+        return warnings
