@@ -19,6 +19,7 @@ from runner.errors import MeshError
 from runner.istio.record import record_of, resource_from_record
 from runner.mesh.local.supervisor import DEATHS, LOCK
 from runner.mesh.local.topology import Pod, Topology
+from runner.state import meshes_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,12 +29,6 @@ if TYPE_CHECKING:
 _RECORD = "mesh.json"
 _APPLIED = "applied.json"
 _USE = "use.lock"
-
-
-def state_home() -> Path:
-    """Where Meshtrial keeps what must outlive a command (XDG base directories)."""
-    base = os.environ.get("XDG_STATE_HOME") or ""
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "meshtrial"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +127,6 @@ class Instance:
             yield
         finally:
             os.close(lock)
-
-
-def meshes_home() -> Path:
-    """Where the folders of this user's embedded meshes are."""
-    return state_home() / "meshes"
 
 
 def living_instances() -> list[Instance]:

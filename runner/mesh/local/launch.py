@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import MeshError, StorageError
 from runner.mesh.local.admin import AdminClient, AdminError
 from runner.mesh.local.appfile import command_line
-from runner.mesh.local.instance import Instance, meshes_home
+from runner.mesh.local.instance import Instance
 from runner.mesh.local.network import check_free, claim_network
 from runner.mesh.local.supervisor import PROCESSES
 from runner.mesh.local.topology import ADMIN_PORT, HTTP_PROXY_PORT
 from runner.mesh.local.translate import ProxyPaths, bootstrap, translate
 from runner.mesh.local.xds import envoy_words, read_held, wanted, write_first
+from runner.state import meshes_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
-from datetime import datetime
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,22 +13,30 @@ from runner.errors import ConfigRejectedError, InputError, MeshError, Problem
 from runner.istio.resource import Resource, ResourceKey
 from runner.mesh.base import Entry, MeshDescription
 from runner.mesh.local import launch
-from runner.mesh.local.admin import AdminClient, AdminError, AdminFleet
+from runner.mesh.local.access_log import lines_between
+from runner.mesh.local.admin import AdminClient, AdminFleet
 from runner.mesh.local.appfile import GATEWAY, find_app, load_app
 from runner.mesh.local.instance import living_instances, standing_instance
 from runner.mesh.local.preview import check_state, without_declared
 from runner.mesh.local.translate import translate
+from runner.mesh.local.translate.names import listen_port
 from runner.mesh.local.xds import held_versions, push
 from runner.yamlfile import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from runner.mesh.local.instance import Instance
     from runner.mesh.local.topology import Pod
     from runner.mesh.local.translate import translate
+from runner.mesh.local.translate.names import listen_port
 from runner.mesh.local.xds import Held, Wanted
 
+
+_DEATH_NOTICE = 1.0
+"""The longest wait, in seconds, for the supervisor to note that a silent proxy is dead."""
+
+_POLL = 0.005
 
 _SHORTEST_TELLING_NAME = 6
 """A route config is called `9080`: too common a word to blame a manifest by."""
@@ -122,10 +131,12 @@ class LocalMesh:
     def apply(self, put: Sequence[Resource], delete: Sequence[ResourceKey] = ()) -> dict[str, str]:
         """Replace or add `put`, remove `delete`; returns once every proxy holds the result.
 
+        A proxy that has died is passed over; `deaths` tells of it.
+
         Raises:
             InputError: a resource can't be held by the embedded mesh; nothing was touched.
             ConfigRejectedError: a proxy refused; all proxies hold what they held before.
-            MeshError: a proxy does not answer.
+            MeshError: a proxy that lives does not answer.
         """
         fresh = without_declared(self._app, put)
         state = {resource.key: resource for resource in self._resources if resource.key not in set(delete)}
@@ -193,18 +204,22 @@ class LocalMesh:
         refusals = [answer for answer in answers.values() if isinstance(answer, MeshError)]
         if refusals:
             raise next((error for error in refusals if isinstance(error, ConfigRejectedError)), refusals[0])
-        silent = [name for name in concerned if name not in answers]
-        if silent:
+        silent = {name for name in concerned if name not in answers}
+        if silent and not self._all_dead(silent):
             raise MeshError(
-                f"no answer from {', '.join(self._how_silent(name) for name in silent)}",
+                f"no answer from the proxy of {', '.join(sorted(silent))}",
                 advice="End this mesh with `meshtrial mesh down` and start again",
             )
 
-    def _how_silent(self, name: str) -> str:
-        for death in self.instance.deaths():
-            if death.name == f"{name} proxy":
-                return f"{name} (its Envoy {death.how})"
-        return name
+    def _all_dead(self, silent: set[str]) -> bool:
+        """Whether the supervisor saw all of these proxies end: a dead proxy holds nothing that could be changed."""
+        deadline = time.monotonic() + _DEATH_NOTICE
+        while True:
+            if silent <= {death.name.removesuffix(" proxy") for death in self.instance.deaths()}:
+                return True
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_POLL)
 
     def _configs(self, resources: Sequence[Resource]) -> dict[str, Wanted]:
         return {pod.name: launch.config_for(self.instance, pod, resources) for pod in self.instance.topology.pods}
@@ -224,7 +239,7 @@ class LocalMesh:
     def access_log(self, since: float, until: float) -> dict[str, list[str]]:
         """Each proxy's access log between two wall-clock times, by proxy."""
         return {
-            pod.name: list(_lines_between(launch.pod_paths(self.instance.folder, pod).access_log, since, until))
+            pod.name: lines_between(launch.pod_paths(self.instance.folder, pod).access_log, since, until)
             for pod in self.instance.topology.pods
         }
 
@@ -239,7 +254,8 @@ class LocalMesh:
         pod = self.find_pod(source)
         target = host or self.instance.front
         name, _, port = target.partition(":")
-        return Entry(f"http://{pod.outbound}:{port or 80}", {"Host": target if port else name})
+        listening = listen_port(int(port) if port else http.client.HTTP_PORT)
+        return Entry(f"http://{pod.outbound}:{listening}", {"Host": target if port else name})
 
     def find_pod(self, workload: str) -> Pod:
         """The (first) pod of a workload, a pod's name or a service's name with one workload.
@@ -294,20 +310,3 @@ def _listener_ports(wanted: Wanted, address: str) -> list[int]:
 
     sockets = [listener["address"]["socket_address"] for listener in json.loads(wanted.lds)["resources"]]
     return sorted(item["port_value"] for item in sockets if item["address"] == address)
-
-
-def _lines_between(log: Path, since: float, until: float) -> Iterable[str]:
-    try:
-        text = log.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return
-    for line in text.splitlines():
-        try:
-            moment = datetime.fromisoformat(line[1 : line.index("]")]).timestamp()
-        except ValueError:
-            continue
-        if since <= moment <= until:
-            yield line
-
-
-__all__ = ["AdminError", "LocalMesh"]

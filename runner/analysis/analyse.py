@@ -1,0 +1,149 @@
+"""From all trials of a run to everything the document says about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runner.analysis.checks import ComparisonKey, evaluate, gating_comparisons
+from runner.analysis.compare import compare, scale_of
+from runner.analysis.evidence import counting
+from runner.analysis.figures import QUANTILES, figures_of
+from runner.analysis.frames import counters_frame
+from runner.analysis.intervals import LatencyBand, mean_interval, share_interval, t_interval
+from runner.analysis.signed_rank import holm
+from runner.analysis.tally import Tally
+from runner.analysis.verdict import headline, verdict
+from runner.analysis.words import Scale
+from runner.results.document import Interval, VariantRecord, Verdict
+from runner.spec.checks import Metric
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.analysis.evidence import TrialEvidence
+    from runner.results.document import CheckRecord, ComparisonRecord
+    from runner.spec.checks import Check
+
+DESCRIBED = ("p50", "p95", "p99", "mean", "error_rate")
+"""Metrics of every variant that are compared with the baseline's whether a check asks or not."""
+
+
+@dataclass(slots=True)
+class Analysis:
+    """What analysis adds to the run document.
+
+    Attributes:
+        variants: in the order given, without their trials, manifests, edges and load.
+        comparisons: those that checks decide by first, then the descriptive ones.
+        checks: in the order given.
+        verdict: of the run.
+        reason: for the verdict, in one sentence.
+        headline: the answer in one sentence with its numbers.
+    """
+
+    variants: list[VariantRecord] = field(default_factory=list)
+    comparisons: list[ComparisonRecord] = field(default_factory=list)
+    checks: list[CheckRecord] = field(default_factory=list)
+    verdict: Verdict = Verdict.INCONCLUSIVE
+    reason: str = ""
+    headline: str = ""
+
+
+def variant_record(name: str, trials: Sequence[TrialEvidence], *, baseline: bool = False) -> VariantRecord:
+    """A variant's merged figures, their intervals and its proxies' counters, over the trials that count."""
+    mine = counting(trials, name)
+    moved = counters_frame(mine).groupby(["workload", "stat"], sort=True)["increase"].sum()
+    proxy: dict[str, dict[str, int]] = {}
+    for key, increase in moved.to_dict().items():
+        workload, stat = key if isinstance(key, tuple) else (str(key), "")
+        proxy.setdefault(workload, {})[stat] = int(increase)
+    return VariantRecord(
+        **figures_of(Tally.merged(trial.tally() for trial in mine)).model_dump(),
+        name=name,
+        baseline=baseline,
+        closed_loop=any(not trial.window.open_loop for trial in trials if trial.variant == name),
+        by_name={
+            request: figures_of(Tally.merged(trial.tally(request) for trial in mine))
+            for request in sorted({request for trial in mine for request in trial.names})
+        },
+        intervals=intervals(mine),
+        proxy=proxy,
+    )
+
+
+def intervals(trials: Sequence[TrialEvidence]) -> dict[str, Interval]:
+    """The 95 % intervals of one variant: latency in ms, `rate`, shares (`error_rate`, `status[..]`, `outcome[..]`)."""
+    tallies = [trial.tally() for trial in trials]
+    answered = [tally.response for tally in tallies if tally.response.count]
+    found: dict[str, Interval] = {}
+    band = LatencyBand.of(answered)
+    if band:
+        found.update({name: _milliseconds(band.quantile(share)) for name, share in QUANTILES.items()})
+        found["mean"] = _milliseconds(mean_interval(answered))
+    totals = [tally.requests for tally in tallies]
+    if not any(totals):
+        return found
+    found["rate"] = t_interval([tally.requests / tally.length for tally in tallies if tally.length])
+    found["error_rate"] = share_interval([tally.errors for tally in tallies], totals)
+    for status in sorted({status for tally in tallies for status in tally.status}):
+        found[f"status[{status}]"] = share_interval([tally.status.get(status, 0) for tally in tallies], totals)
+    for label in sorted({label for tally in tallies for label in tally.outcomes}):
+        found[f"outcome[{label}]"] = share_interval([tally.outcomes.get(label, 0) for tally in tallies], totals)
+    return found
+
+
+def _milliseconds(interval: Interval) -> Interval:
+    low, estimate, high = (None if x is None else x / 1000 for x in (interval.low, interval.estimate, interval.high))
+    return Interval(estimate=estimate, low=low, high=high)
+
+
+def compare_all(
+    names: Sequence[str], trials: Sequence[TrialEvidence], gating: dict[ComparisonKey, ComparisonRecord]
+) -> list[ComparisonRecord]:
+    """Every variant against the first for the described metrics, after the gating ones with Holm's adjusted p."""
+    tested = [record for record in gating.values() if record.p_value is not None]
+    for record, adjusted in zip(tested, holm([record.p_value or 0.0 for record in tested]), strict=True):
+        record.p_adjusted = adjusted
+    # the document's comparisons are relative or of shares; one in milliseconds only decides its check
+    records = [record for key, record in gating.items() if key.scale is not Scale.MILLISECONDS]
+    for variant in names[1:]:
+        wanted = [
+            metric
+            for metric in map(Metric, DESCRIBED)
+            if ComparisonKey(metric, variant, names[0], scale_of(metric)) not in gating
+        ]
+        records += [compare(metric, variant, names[0], trials) for metric in wanted]
+    return records
+
+
+def analyse(
+    names: Sequence[str],
+    trials: Sequence[TrialEvidence],
+    checks: Sequence[Check] = (),
+    *,
+    error: str | None = None,
+    aborted: str | None = None,
+) -> Analysis:
+    """Analyse a run.
+
+    Args:
+        names: the variants in order, the baseline first; one without trials gets empty figures.
+        trials: every trial, invalid and repeated ones too: which of them count is decided here.
+        checks: the experiment's.
+        error: what failed from outside, when that ended the run.
+        aborted: the guardrail that stopped the run, when one did.
+    """
+    variants = [variant_record(name, trials, baseline=place == 0) for place, name in enumerate(names)]
+    gating = gating_comparisons(checks, trials)
+    comparisons = compare_all(names, trials, gating)
+    decided = [evaluate(check, trials, gating) for check in checks]
+    word, reason = verdict(decided, error=error, aborted=aborted)
+    return Analysis(
+        variants=variants,
+        comparisons=comparisons,
+        checks=decided,
+        verdict=word,
+        reason=reason,
+        headline=headline(variants, comparisons, checks),
+    )

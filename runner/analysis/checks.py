@@ -1,0 +1,240 @@
+"""Whether what the user expected held: one of three outcomes, with what was observed and a plain reason.
+
+One variant: all its trials together, with an interval that the spread between trials widens. Two variants: by the
+comparison that is paired by block, except for counts, which are compared as they are.
+
+Several comparisons that gate one run share its 5 % risk: with m of them each is decided by its interval of 1 - 0.05/m
+(Bonferroni). That needs 1 + log2(m / 0.05) blocks, and a check says so when there were fewer.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from runner.analysis.compare import Pairs, compare, scale_of
+from runner.analysis.decide import Decision, against_metric, against_value, side
+from runner.analysis.evidence import counting, latest, lost_blocks, paired
+from runner.analysis.measure import Measured, measure
+from runner.analysis.signed_rank import blocks_for
+from runner.analysis.words import Scale, change, change_spread, counted, listing, margin_words, quantity
+from runner.results.document import CheckRecord
+from runner.spec.checks import Metric, Operator, Quantity, Unit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runner.analysis.evidence import TrialEvidence
+    from runner.results.document import ComparisonRecord
+    from runner.spec.checks import Check
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonKey:
+    """What tells one comparison of a run from another."""
+
+    metric: Metric
+    variant: str
+    baseline: str
+    scale: Scale = Scale.RELATIVE
+
+
+def key_of(check: Check) -> ComparisonKey | None:
+    """The comparison that decides a check; None for one variant, and for counts, which are compared as they are."""
+    if check.baseline is None:
+        return None
+    if isinstance(check.operand, Metric) and (check.operand != check.metric or _is_count(check.metric)):
+        return None
+    return ComparisonKey(check.metric, check.variant, check.baseline, _scale(check))
+
+
+def _scale(check: Check) -> Scale:
+    """The scale on which a check compares: milliseconds for `p50 within 20ms`, else the metric's own."""
+    in_ms = isinstance(check.operand, Quantity) and check.operand.unit is Unit.MILLISECONDS
+    return Scale.MILLISECONDS if in_ms and check.metric.is_latency else scale_of(check.metric)
+
+
+def gating_comparisons(
+    checks: Sequence[Check], trials: Sequence[TrialEvidence]
+) -> dict[ComparisonKey, ComparisonRecord]:
+    """Every comparison that a check decides by, at the level that their number asks for."""
+    keys = list(dict.fromkeys(key for check in checks if (key := key_of(check))))
+    return {
+        key: compare(key.metric, key.variant, key.baseline, trials, tests=len(keys), gating=True, scale=key.scale)
+        for key in keys
+    }
+
+
+def _is_count(metric: Metric) -> bool:
+    return metric.name in {"requests", "errors", "dropped", "status", "outcome", "proxy"}
+
+
+def evaluate(
+    check: Check,
+    trials: Sequence[TrialEvidence],
+    comparisons: Mapping[ComparisonKey, ComparisonRecord] | None = None,
+) -> CheckRecord:
+    """Decide one check.
+
+    Args:
+        check: what was expected.
+        trials: all trials of the run; those that don't count are left out here.
+        comparisons: from `gating_comparisons` over all checks of the run; when None the check is taken to be the
+            run's only one.
+    """
+    if check.baseline is None:
+        observed, decision = _alone(check, trials)
+    elif (key := key_of(check)) is None:
+        observed, decision = _two_counts(check, check.baseline, trials)
+    else:
+        known = (comparisons or {}).get(key) or gating_comparisons([check], trials)[key]
+        observed, decision = _compared(check, known)
+    if decision.outcome != "inconclusive":
+        decision = _needs_its_trials(check, trials, decision)
+    return CheckRecord(
+        check=str(check),
+        outcome=decision.outcome,
+        observed=observed,
+        reason=decision.reason,
+        variant=check.variant,
+        baseline=check.baseline,
+    )
+
+
+def _needs_its_trials(check: Check, trials: Sequence[TrialEvidence], decision: Decision) -> Decision:
+    """A check stays undecided when a trial it needs is invalid: what is left is no fair sample."""
+    for variant in dict.fromkeys((check.variant, check.baseline or check.variant)):
+        lost = lost_blocks(trials, variant)
+        if lost:
+            blocks = f"block{'s' * (len(lost) > 1)} {listing([str(block) for block in lost])}"
+            return Decision(
+                "inconclusive",
+                f"The valid trials alone would say {decision.outcome}, but {variant} has no valid trial in {blocks}.",
+            )
+    return decision
+
+
+def _no_trial(variant: str, trials: Sequence[TrialEvidence]) -> str:
+    ran = sum(1 for trial in latest(trials) if trial.variant == variant)
+    return f"none of the {counted(ran, 'trial')} of {variant} is valid" if ran else f"{variant} was not measured"
+
+
+def _measured(metric: Metric, variant: str, trials: Sequence[TrialEvidence], *, as_share: bool) -> Measured:
+    mine = counting(trials, variant)
+    found = measure(metric, mine, as_share=as_share)
+    return found if mine else Measured(found.unit, missing=_no_trial(variant, trials))
+
+
+def _observed(metric: Metric, measured: Measured) -> str:
+    text = f"{metric} {measured.text}"
+    if measured.unit is Unit.SHARE and measured.total:
+        text += f", {measured.successes} of {measured.total}"
+    return text
+
+
+def _with_notes(decision: Decision, *measured: Measured) -> Decision:
+    notes = list(dict.fromkeys(part.note for part in measured if part.note))
+    return Decision(decision.outcome, " ".join([decision.reason, *(f"Note: {note}." for note in notes)]))
+
+
+def _alone(check: Check, trials: Sequence[TrialEvidence]) -> tuple[str, Decision]:
+    """A check of one variant."""
+    metric, operand = check.metric, check.operand
+    if isinstance(operand, Metric):
+        shares = "error_rate" in {metric.name, operand.name}
+        ours = _measured(metric, check.variant, trials, as_share=shares)
+        theirs = _measured(operand, check.variant, trials, as_share=shares)
+        if metric.name == "promql":
+            ours = replace(ours, unit=theirs.unit)
+        elif operand.name == "promql":
+            theirs = replace(theirs, unit=ours.unit)
+        observed = f"{_observed(metric, ours)}; {_observed(operand, theirs)}"
+        return observed, _with_notes(against_metric(ours, check.operator, theirs), ours, theirs)
+    measured = _measured(metric, check.variant, trials, as_share=operand.unit is Unit.SHARE)
+    if metric.name == "promql":
+        measured = replace(measured, unit=operand.unit)
+    if measured.unit is not operand.unit:
+        written = operand.text or quantity(operand.value, operand.unit)
+        reason = f"{metric} is a {measured.unit.name.lower()} and can't be compared with {written}."
+        return _observed(metric, measured), Decision("inconclusive", reason)
+    return _observed(metric, measured), _with_notes(against_value(measured, check.operator, operand.value), measured)
+
+
+def _two_counts(check: Check, baseline: str, trials: Sequence[TrialEvidence]) -> tuple[str, Decision]:
+    """`requests == requests` of two variants: the counts over the blocks in which both have a valid trial."""
+    assert isinstance(check.operand, Metric)  # noqa: S101 - for the type checker: `key_of` sends only these here
+    both = paired(trials, check.variant, baseline)
+    missing = f"no block has a valid trial of both {check.variant} and {baseline}"
+    sides = []
+    for metric, side_trials in ((check.metric, [a for a, _ in both]), (check.operand, [b for _, b in both])):
+        found = measure(metric, side_trials)
+        sides.append(found if both else Measured(found.unit, missing=missing))
+    ours, theirs = sides
+    observed = f"{check.variant} {_observed(check.metric, ours)}; {baseline} {_observed(check.operand, theirs)}"
+    return observed, _with_notes(against_metric(ours, check.operator, theirs), ours, theirs)
+
+
+def _compared(check: Check, record: ComparisonRecord) -> tuple[str, Decision]:
+    """A check of two variants by their paired comparison."""
+    scale = _scale(check)
+    if record.estimate is None:
+        return f"{check.metric} not compared", Decision("inconclusive", record.sentence)
+    observed = f"{check.metric} {change(record.estimate, scale)}"
+    if record.low is None or record.high is None:
+        return f"{observed} in {counted(record.blocks, 'block')}", Decision("inconclusive", record.sentence)
+    span = change_spread(record.low, record.high, scale)
+    observed += f" ({span})"
+    span = change_spread(record.low, record.high, scale, directed=True)
+    limit = 0.0
+    if isinstance(check.operand, Quantity):
+        if check.operand.unit is not Unit.SHARE and scale is not Scale.MILLISECONDS:
+            reason = f"A comparison takes a percentage such as +10%, not {check.operand.text or check.operand.value}."
+            return observed, Decision("inconclusive", reason)
+        limit = check.operand.value
+    if check.operator in {Operator.WITHIN, Operator.EQUAL}:
+        return observed, _within(check, record, limit, span)
+    outcome = side(record.low, record.high, check.operator, limit)
+    shown = change(limit, scale) if limit else "zero"
+    if outcome == "inconclusive":
+        return observed, Decision(
+            outcome, f"It may be on either side of {shown}: {span}{_advice(check, record, limit)}."
+        )
+    below = check.operator in {Operator.LESS, Operator.AT_MOST}
+    where = "below" if below == (outcome == "held") else "above"
+    if (outcome == "held") == (check.operator in {Operator.AT_MOST, Operator.AT_LEAST}):
+        where = f"at or {where}"
+    return observed, Decision(outcome, f"The whole interval of the change, {span}, is {where} {shown}.")
+
+
+def _within(check: Check, record: ComparisonRecord, limit: float, span: str) -> Decision:
+    """Equivalence: the whole interval within a margin to either side."""
+    low, high = record.low or 0.0, record.high or 0.0
+    margin = abs(limit)
+    shown = f"{margin_words(margin, _scale(check))} to either side"
+    if check.operator is Operator.EQUAL:
+        if low > limit or high < limit:
+            return Decision(
+                "failed", f"The whole interval of the change, {span}, misses {change(limit, _scale(check))}."
+            )
+        return Decision(
+            "inconclusive", "Two estimates can be shown to differ, never to be equal; give a margin with `within`."
+        )
+    if -margin <= low and high <= margin:
+        return Decision("held", f"The whole interval of the change, {span}, is within {shown}.")
+    if low > margin or high < -margin:
+        return Decision("failed", f"The whole interval of the change, {span}, is outside {shown}.")
+    return Decision("inconclusive", f"The change may be within {shown} or not: {span}{_advice(check, record, limit)}.")
+
+
+def _advice(check: Check, record: ComparisonRecord, limit: float) -> str:
+    """How many blocks would tell the estimate from the limit."""
+    pairs = Pairs(scale=_scale(check))
+    differences = [pairs.inner(value) for value in record.differences]
+    estimate = pairs.inner(record.estimate or 0.0)
+    limits = (limit, -limit) if check.operator is Operator.WITHIN else (limit,)
+    distance = min(abs(estimate - pairs.inner(value)) for value in limits)
+    needed = blocks_for(differences, distance, record.blocks + 1)
+    # beyond what anyone would run, the estimate simply lies at the limit
+    if needed is None or needed > 50 * record.blocks:
+        return "; the estimate lies at the limit itself, and more blocks would hardly tell"
+    return f"; about {needed} blocks would tell"

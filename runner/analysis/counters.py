@@ -1,0 +1,100 @@
+"""Which Envoy counters a `proxy[WORKLOAD STAT]` means, and how much they grew.
+
+STAT is a full name, an ending of exactly one counter that moved (from a `.` on), or `/regex/`, whose matches are
+summed. Envoy repeats its per-status counters under `external`, `internal`, `canary` and `retry`; an ending means the
+plain one.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.analysis.words import listing
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.analysis.evidence import TrialEvidence
+    from runner.spec.checks import Metric
+
+_REPEATED_UNDER = ("external", "internal", "canary", "retry")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a counter came to over some trials.
+
+    Attributes:
+        value: the summed increase; None when it can't be told.
+        names: the full stat names that were summed.
+        missing: why there is no value.
+        note: what a reader should know beside the value.
+    """
+
+    value: int | None
+    names: tuple[str, ...] = ()
+    missing: str = ""
+    note: str = ""
+
+
+def workloads_of(name: str, trial: TrialEvidence) -> list[str]:
+    """The workloads that a workload's or a service's name means in a trial; none for an unknown name."""
+    if name in trial.increases:
+        return [name]
+    return [workload for workload in trial.services.get(name, []) if workload in trial.increases]
+
+
+def _ending(stat: str, moved: set[str]) -> list[str]:
+    """The counters that a name or an ending means."""
+    if stat in moved:
+        return [stat]
+    ending = "." + stat.removeprefix(".")
+    found = {name for name in moved if name.endswith(ending)}
+    repeated = {
+        name
+        for name in found
+        if (head := name.removesuffix(ending)).endswith(tuple("." + word for word in _REPEATED_UNDER))
+        and head.rpartition(".")[0] + ending in found
+    }
+    return sorted(found - repeated)
+
+
+def read_counter(metric: Metric, trials: Sequence[TrialEvidence]) -> Reading:
+    """The increase of the counters that a `proxy[WORKLOAD STAT]` means, summed over trials and workloads.
+
+    Args:
+        metric: the `proxy` metric.
+        trials: those that count.
+    """
+    who, stat, is_regex = metric.stat
+    parts: list[dict[str, int]] = []
+    for trial in trials:
+        workloads = workloads_of(who, trial)
+        if not workloads:
+            if not trial.increases:
+                return Reading(
+                    None, missing=trial.absent.get("proxy", f"no proxy's stats were read in block {trial.block}")
+                )
+            known = sorted({*trial.increases, *trial.services})
+            return Reading(
+                None,
+                missing=f"no workload or service `{who}` was read in block {trial.block}; known: {listing(known, 20)}",
+            )
+        parts.extend(trial.increases[workload] for workload in workloads)
+    moved = {name for part in parts for name, grown in part.items() if grown}
+    if is_regex:
+        pattern = re.compile(stat)
+        names = sorted(name for name in moved if pattern.search(name))
+    else:
+        names = _ending(stat, moved)
+        if len(names) > 1:
+            return Reading(
+                None,
+                names=tuple(names),
+                missing=f"`{stat}` is the ending of {len(names)} counters that moved: {listing(names)}; "
+                "write more of the name",
+            )
+    value = sum(part.get(name, 0) for part in parts for name in names)
+    return Reading(value, names=tuple(names), note="" if names else f"no counter `{stat}` of {who} moved")
