@@ -60,7 +60,7 @@ class AdminClient:
                     connection.close()
                     self._connection = None
                     if attempt == 2 or isinstance(error, TimeoutError):  # noqa: PLR2004 - the second and last
-                        raise AdminError(f"{self.pod.name}: {error or type(error).__name__}") from None
+                        raise AdminError(f"{self.pod.name}: {str(error) or type(error).__name__}") from None
                     continue
                 if response.will_close:
                     connection.close()

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 _PR_SET_PDEATHSIG = 1
+_MOST_FILES = 65536
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -103,7 +104,7 @@ def fork_keeper(folder: Path, pids: Path) -> None:
     read_end, write_end = os.pipe()
     if os.fork():
         os.close(read_end)
-        os.set_inheritable(write_end, False)  # noqa: FBT003 - the standard library's signature
+        os.set_inheritable(write_end, False)  # noqa: FBT003 - the standard library takes it by position only
         return
     try:
         os.setsid()
@@ -113,7 +114,7 @@ def fork_keeper(folder: Path, pids: Path) -> None:
         for standard in (0, 1, 2):
             os.dup2(null, standard)
         os.dup2(read_end, 3)
-        os.closerange(4, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") < 65536 else 65536)  # noqa: PLR2004
+        os.closerange(4, min(os.sysconf("SC_OPEN_MAX"), _MOST_FILES))
         os.read(3, 1)
         if pids.exists():
             for line in pids.read_text(encoding="utf-8").splitlines():

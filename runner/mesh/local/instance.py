@@ -12,7 +12,6 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import MeshError
@@ -23,6 +22,7 @@ from runner.state import meshes_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from runner.istio.resource import Resource
 

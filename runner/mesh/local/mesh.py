@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigRejectedError, InputError, MeshError, Problem
-from runner.istio.resource import Resource, ResourceKey
 from runner.mesh.base import Entry, MeshDescription
 from runner.mesh.local import launch
 from runner.mesh.local.access_log import lines_between
@@ -26,11 +25,10 @@ from runner.yamlfile import suggest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.local.instance import Instance
     from runner.mesh.local.topology import Pod
-    from runner.mesh.local.translate import translate
-from runner.mesh.local.translate.names import listen_port
-from runner.mesh.local.xds import Held, Wanted
+    from runner.mesh.local.xds import Held, Wanted
 
 
 _DEATH_NOTICE = 1.0
@@ -174,7 +172,7 @@ class LocalMesh:
         """The manifests behind a refusal: of those that changed, the ones that shaped a resource Envoy names, else all."""
         known = {resource.key: resource.canonical() for resource in self._resources}
         changed = [resource for resource in resources if known.get(resource.key) != resource.canonical()]
-        named = set()
+        named: set[ResourceKey] = set()
         for pod in self.instance.topology.pods:
             paths = launch.pod_paths(self.instance.folder, pod)
             config = translate(self.instance.topology, without_declared(self._app, resources), pod, paths)

@@ -1,7 +1,8 @@
 """The one process that owns all processes of an embedded mesh: `python -m runner.mesh.local.supervisor FOLDER`.
 
-It starts what `processes.json` in the mesh's folder lists, writes down which child died and how, and ends everything when it is told
-to (SIGTERM), or when its owner's pipe closes. Without an owner (`mesh up`) it is the mesh. It never restarts a child: a proxy that died is evidence.
+It starts what `processes.json` in the mesh's folder lists, writes down which child died and how, and ends everything when
+it is told to (SIGTERM), or when its owner's pipe closes. Without an owner (`mesh up`) it is the mesh. It never restarts a
+child: a proxy that died is evidence.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ LOCK = "alive.lock"
 PIDS = "pids"
 DEATHS = "deaths.jsonl"
 PROCESSES = "processes.json"
-SPAWNED = "spawned"
 
 _GRACE = 2.0
 
@@ -38,8 +38,8 @@ def supervise(folder: Path, owner: int | None) -> int:
     fork_keeper(folder, pids)
 
     wake_read, wake_write = os.pipe()
-    os.set_blocking(wake_read, False)  # noqa: FBT003 - the standard library's signature
-    os.set_blocking(wake_write, False)  # noqa: FBT003 - the same
+    os.set_blocking(wake_read, False)
+    os.set_blocking(wake_write, False)
     signal.set_wakeup_fd(wake_write)
     ending: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -47,19 +47,7 @@ def supervise(folder: Path, owner: int | None) -> int:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, lambda *_: None)
 
-    children: dict[str, subprocess.Popen[bytes]] = {}
-    for process in json.loads((folder / PROCESSES).read_text(encoding="utf-8")):
-        log = folder / process["log"]
-        try:
-            child = spawn(process["command"], process["environment"], log, Path(process["folder"]))
-        except OSError as error:
-            _note_death(folder, process["name"], f"could not start {process['command'][0]}: {error.strerror}")
-            continue
-        children[process["name"]] = child
-        with pids.open("a", encoding="utf-8") as record:
-            record.write(f"{child.pid} {Started.of(child.pid).birth}\n")
-    (folder / SPAWNED).touch()
-
+    children = _start(folder, pids)
     with selectors.DefaultSelector() as waiting:
         waiting.register(wake_read, selectors.EVENT_READ)
         if owner is not None:
@@ -71,16 +59,36 @@ def supervise(folder: Path, owner: int | None) -> int:
                 elif key.fd == wake_read:
                     with contextlib.suppress(BlockingIOError):
                         os.read(wake_read, 4096)
-            for name, child in list(children.items()):
-                code = child.poll()
-                if code is not None and not ending:
-                    _note_death(folder, name, f"ended with {_how(code)}")
-                    del children[name]
+            if not ending:
+                _note_deaths(folder, children)
 
     _end(children)
     pids.unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     return 0
+
+
+def _start(folder: Path, pids: Path) -> dict[str, subprocess.Popen[bytes]]:
+    children: dict[str, subprocess.Popen[bytes]] = {}
+    for process in json.loads((folder / PROCESSES).read_text(encoding="utf-8")):
+        log = folder / process["log"]
+        try:
+            child = spawn(process["command"], process["environment"], log, Path(process["folder"]))
+        except OSError as error:
+            _note_death(folder, process["name"], f"could not start {process['command'][0]}: {error.strerror}")
+            continue
+        children[process["name"]] = child
+        with pids.open("a", encoding="utf-8") as record:
+            record.write(f"{child.pid} {Started.of(child.pid).birth}\n")
+    return children
+
+
+def _note_deaths(folder: Path, children: dict[str, subprocess.Popen[bytes]]) -> None:
+    for name, child in list(children.items()):
+        code = child.poll()
+        if code is not None:
+            _note_death(folder, name, f"ended with {_how(code)}")
+            del children[name]
 
 
 def _how(code: int) -> str:

@@ -1,6 +1,7 @@
 """The embedded mesh with real Envoys: what is applied is held, what is refused is put back, what is restored is as before."""
 
 import http.client
+import time
 import urllib.parse
 
 import pytest
@@ -145,8 +146,6 @@ def test_several_meshes_run_side_by_side(bookinfo, own_state):
 
 
 def test_access_logs_of_a_window(bookinfo):
-    import time
-
     start = time.time()
     get(bookinfo.gateway_url(), path="/productpage?mark=one")
     wanted = [line for line in () if line]

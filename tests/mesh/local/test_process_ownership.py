@@ -78,7 +78,10 @@ def test_the_mesh_goes_when_its_supervisor_is_killed(owner):
 
 
 def test_what_a_child_started_goes_too(tmp_path, own_state):
-    server = "import http.server,os;http.server.HTTPServer((os.environ['BIND_ADDRESS'],int(os.environ['PORT'])),http.server.SimpleHTTPRequestHandler).serve_forever()"
+    server = (
+        "import http.server as h, os; address = os.environ['BIND_ADDRESS'], int(os.environ['PORT']); "
+        "h.HTTPServer(address, h.SimpleHTTPRequestHandler).serve_forever()"
+    )
     (tmp_path / "shop.yaml").write_text(
         """
 apiVersion: v1

@@ -1,0 +1,269 @@
+"""The write-ahead record of every change to a mesh, from which any death of a run can be undone.
+
+One file for each run under `$XDG_STATE_HOME/meshtrial/journal`, JSON lines, each synced to disk before the change it announces is made:
+
+    {"begin": {...mesh..., "snapshot": [...]}}   what the mesh held
+    {"intend": {"put": [...], "delete": [...]}}  what is about to change
+    {"restored": ...}                            everything is back and was verified
+
+A run holds a lock on its file as long as it lives, so a file without a lock and without `restored` is a dead run's. A torn last
+line announces a change that was never made, and is ignored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import StorageError
+from runner.istio.record import record_of, resource_from_record
+from runner.istio.resource import Resource, ResourceKey
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class MeshAddress:
+    """Which mesh a journal is about.
+
+    Attributes:
+        kind: local or cluster.
+        identity: the mesh's own identity (`MeshDescription.identity`).
+        context: kubeconfig context (cluster).
+        namespace: namespace (cluster).
+    """
+
+    kind: str
+    identity: str
+    context: str | None = None
+    namespace: str | None = None
+
+
+@dataclass(slots=True)
+class JournalRecord:
+    """What a journal file says.
+
+    Attributes:
+        path: the file.
+        mesh: which mesh.
+        run: the run folder, for messages.
+        pid: the run's process.
+        snapshot: what the mesh held before the run, by key.
+        written: for every key that the run announced to change, the bodies (canonical text) it may have left there;
+            None stands for "deleted".
+        restored: whether everything was put back and verified.
+    """
+
+    path: Path
+    mesh: MeshAddress
+    run: str
+    pid: int
+    snapshot: dict[ResourceKey, Resource]
+    written: dict[ResourceKey, set[str | None]] = field(default_factory=dict)
+    restored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """What has to be done to put a mesh back.
+
+    Attributes:
+        put: resources to put back as they were.
+        delete: keys that were not there before.
+        foreign: keys that somebody changed after the run died; they are left as they are.
+    """
+
+    put: list[Resource]
+    delete: list[ResourceKey]
+    foreign: list[ResourceKey]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return not (self.put or self.delete)
+
+
+class Journal:
+    """The journal of the run that is going on."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self.path = path
+        self._descriptor = descriptor
+
+    @classmethod
+    def begin(cls, home: Path, mesh: MeshAddress, snapshot: Sequence[Resource], run: Path) -> Journal:
+        """Start a journal: what the mesh holds now is on disk when this returns.
+
+        Raises:
+            StorageError: it could not be written; the mesh must not be touched then.
+        """
+        path = home / f"{secrets.token_hex(6)}.jsonl"
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except OSError as error:
+            raise _storage(home, error) from None
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        journal = cls(path, descriptor)
+        try:
+            journal._write(
+                {
+                    "begin": {
+                        "kind": mesh.kind,
+                        "identity": mesh.identity,
+                        "context": mesh.context,
+                        "namespace": mesh.namespace,
+                        "run": str(run),
+                        "pid": os.getpid(),
+                        "snapshot": [record_of(resource) for resource in snapshot],
+                    }
+                }
+            )
+            _sync_folder(home)
+        except BaseException:
+            journal.abandon()
+            path.unlink(missing_ok=True)
+            raise
+        return journal
+
+    def intend(self, put: Iterable[Resource], delete: Iterable[ResourceKey]) -> None:
+        """Announce a change; only after this returned may it be made.
+
+        Raises:
+            StorageError: the announcement is not on disk; the change must not be made.
+        """
+        self._write(
+            {
+                "intend": {
+                    "put": [record_of(resource) for resource in put],
+                    "delete": [[key.kind, key.namespace, key.name] for key in delete],
+                }
+            }
+        )
+
+    def restored(self) -> None:
+        """Everything is back and was verified: the journal has done its work and goes."""
+        with contextlib.suppress(StorageError):
+            self._write({"restored": True})
+        self.path.unlink(missing_ok=True)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Let go of the journal without a word, as a death would (the file stays for `recover`)."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _write(self, entry: dict[str, Any]) -> None:
+        data = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
+        whole = os.fstat(self._descriptor).st_size
+        try:
+            while data:
+                data = data[os.write(self._descriptor, data) :]
+            os.fsync(self._descriptor)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._descriptor, whole)
+            raise _storage(self.path, error) from None
+
+
+def read_journal(path: Path) -> JournalRecord | None:
+    """What a journal file says, up to its last whole line; None when not even its first line is whole.
+
+    Without a whole first line nothing was changed yet.
+    """
+    entries = []
+    for line in path.read_bytes().split(b"\n")[:-1]:
+        try:
+            entries.append(json.loads(line))
+        except ValueError:
+            break
+    if not entries or "begin" not in entries[0]:
+        return None
+    begin = entries[0]["begin"]
+    address = MeshAddress(begin["kind"], begin["identity"], begin["context"], begin["namespace"])
+    snapshot = [resource_from_record(record) for record in begin["snapshot"]]
+    record = JournalRecord(path, address, begin["run"], begin["pid"], {item.key: item for item in snapshot})
+    for entry in entries[1:]:
+        if "restored" in entry:
+            record.restored = True
+        if "intend" in entry:
+            for item in entry["intend"]["put"]:
+                resource = resource_from_record(item)
+                record.written.setdefault(resource.key, set()).add(resource.canonical())
+            for kind, namespace, name in entry["intend"]["delete"]:
+                record.written.setdefault(ResourceKey(kind, namespace, name), set()).add(None)
+    return record
+
+
+def unfinished(home: Path) -> list[JournalRecord]:
+    """The journals of dead runs: not restored, and no living process holds them."""
+    found = []
+    for path in sorted(home.glob("*.jsonl")):
+        try:
+            descriptor = os.open(path, os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            record = read_journal(path)
+            if record is None or record.restored:
+                path.unlink(missing_ok=True)
+            else:
+                found.append(record)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
+    return found
+
+
+def undo(record: JournalRecord, now: Sequence[Resource]) -> Undo:
+    """What puts a mesh back to the journal's snapshot.
+
+    Only keys that the run announced are touched, and of those only the ones that hold what the run left there: what somebody
+    else changed since is theirs.
+
+    Args:
+        record: the dead run's journal.
+        now: what the mesh holds now.
+    """
+    present = {resource.key: resource for resource in now}
+    put: list[Resource] = []
+    delete: list[ResourceKey] = []
+    foreign: list[ResourceKey] = []
+    for key, left in record.written.items():
+        before = record.snapshot.get(key)
+        current = present.get(key)
+        current_text = current.canonical() if current else None
+        if current_text == (before.canonical() if before else None):
+            continue
+        if current_text not in left:
+            foreign.append(key)
+        elif before is not None:
+            put.append(before)
+        else:
+            delete.append(key)
+    return Undo(put, delete, foreign)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _storage(path: Path, error: OSError) -> StorageError:
+    return StorageError(
+        f"the journal {path} can't be written: {error.strerror or error}",
+        advice="Without it a change could not be undone, so none is made. Free space, or set XDG_STATE_HOME to a writable place",
+    )

@@ -1,0 +1,195 @@
+"""From an experiment to the list of trials: every variant's state, the seeded order, and how long it will take."""
+
+from __future__ import annotations
+
+import os
+import random
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from runner.errors import InputError, Problem
+from runner.istio.load import load_manifests, merge, resources_from, typed
+from runner.istio.virtual_service import VirtualService
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from runner.istio.resource import Resource, ResourceKey
+    from runner.mesh.base import MeshDescription
+    from runner.spec.load import LoadedExperiment
+    from runner.spec.model import Load, Variant
+    from runner.yamlfile import Document
+
+OVERHEAD = 0.5
+"""Seconds that a trial takes beside its load, for the estimate only (measured: docs/benchmarks.md)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A manifest as it is listed: its name, its bytes, its resources."""
+
+    name: str
+    content: bytes
+    resources: tuple[Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VariantPlan:
+    """What one variant applies, and the load it gets.
+
+    Attributes:
+        name: the variant's name.
+        manifests: what `setup` and `apply` list, in order.
+        put: the resources that a trial applies over the mesh: `setup`, then `apply`, later ones replacing earlier ones.
+        faults: what must be seen to fire: `delay`, `abort`, both or none.
+        load: what traffic.
+        url: where it goes, when that is not the mesh's own entry.
+    """
+
+    name: str
+    manifests: tuple[Manifest, ...]
+    put: tuple[Resource, ...]
+    faults: frozenset[str]
+    load: Load
+    url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialPlan:
+    """One trial to come."""
+
+    block: int
+    variant: VariantPlan
+    seed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that a run will do."""
+
+    experiment: LoadedExperiment
+    variants: tuple[VariantPlan, ...]
+    blocks: int
+    seed: int
+    base: tuple[Resource, ...] = field(default=())
+    """What the mesh holds before anything is applied."""
+
+    def order(self, block: int) -> list[TrialPlan]:
+        """The trials of a block (from 1) in their seeded random order; all of them get the same arrival seed."""
+        dice = random.Random(f"{self.seed}/{block}")  # noqa: S311 - an order that can be repeated, not a secret
+        arrivals = dice.randrange(2**31)
+        trials = [TrialPlan(block, variant, arrivals) for variant in self.variants]
+        dice.shuffle(trials)
+        return trials
+
+    def trials(self) -> Iterator[TrialPlan]:
+        """All trials in order."""
+        for block in range(1, self.blocks + 1):
+            yield from self.order(block)
+
+    def seconds(self) -> float:
+        """About how long it will take, start-up not counted."""
+        return self.blocks * sum(trial_seconds(variant.load) for variant in self.variants)
+
+    def state(self, variant: VariantPlan) -> list[Resource]:
+        """What the mesh holds during a trial of `variant`."""
+        return merge(self.base, variant.put)
+
+
+def trial_seconds(load: Load) -> float:
+    """About how long one trial with this load takes."""
+    return load.warmup + load.duration + OVERHEAD
+
+
+def shown_path(path: Path) -> str:
+    """A path as messages show it: relative to where the user stands when it is below that."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return os.path.relpath(path) if len(os.path.relpath(path)) < len(str(path)) else str(path)
+
+
+def make_plan(experiment: LoadedExperiment, seed: int) -> Plan:
+    """Read all manifests of an experiment and lay them out as variants.
+
+    Raises:
+        InputError: a manifest can't be read, or holds a resource twice; every problem of all of them.
+    """
+    spec = experiment.experiment
+    problems: list[Problem] = []
+
+    def listed(entries: Sequence[Path | dict[str, object]], variant: str | None) -> list[Manifest]:
+        found = []
+        for index, entry in enumerate(entries):
+            try:
+                found.append(_file(entry) if isinstance(entry, Path) else _inline(experiment.inline(variant, index)))
+            except InputError as error:
+                problems.extend(error.problems)
+        return found
+
+    setup = listed(spec.setup, None)
+    variants = []
+    for name, variant in spec.variants.items():
+        applied = listed(variant.apply, name)
+        try:
+            put = _layers(setup, applied)
+        except InputError as error:
+            problems.extend(error.problems)
+            continue
+        variants.append(_variant(name, variant, (*setup, *applied), put))
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+    return Plan(experiment, tuple(variants), spec.blocks, seed)
+
+
+def _layers(*lists: Sequence[Manifest]) -> tuple[Resource, ...]:
+    layers = [[resource for manifest in manifests for resource in manifest.resources] for manifests in lists]
+    return tuple(merge([], *layers))
+
+
+def _variant(name: str, variant: Variant, manifests: tuple[Manifest, ...], put: tuple[Resource, ...]) -> VariantPlan:
+    return VariantPlan(name, manifests, put, expected_faults(put), variant.load, variant.url)
+
+
+def _file(path: Path) -> Manifest:
+    shown = shown_path(path)
+    return Manifest(shown, path.read_bytes(), tuple(load_manifests(path, shown)))
+
+
+def _inline(document: Document) -> Manifest:
+    import yaml  # noqa: PLC0415 - for inline resources only
+
+    content = yaml.safe_dump(document.data, sort_keys=False, allow_unicode=True).encode()
+    return Manifest("inline", content, tuple(resources_from(document)))
+
+
+def expected_faults(resources: Sequence[Resource]) -> frozenset[str]:
+    """The faults that traffic must set off: those of the routes of VirtualServices, with a percentage above zero."""
+    expected = set()
+    for resource in resources:
+        item = typed(resource)
+        if not isinstance(item, VirtualService):
+            continue
+        for route in item.http:
+            fault = route.fault
+            if fault is None:
+                continue
+            if fault.delay is not None and fault.delay.effective_percent:
+                expected.add("delay")
+            if fault.abort is not None and fault.abort.effective_percent:
+                expected.add("abort")
+    return frozenset(expected)
+
+
+def changed_keys(base: Sequence[Resource], put: Sequence[Resource]) -> tuple[list[Resource], list[ResourceKey]]:
+    """What takes a mesh back from `base` with `put` over it to `base`: resources to put back, keys to delete."""
+    before = {resource.key: resource for resource in base}
+    back = [before[resource.key] for resource in put if resource.key in before]
+    gone = [resource.key for resource in put if resource.key not in before]
+    return back, gone
+
+
+def workloads_of(description: MeshDescription) -> dict[str, list[str]]:
+    """By service name, its workloads; each workload stands for itself too."""
+    return dict(description.workloads)

@@ -1,0 +1,264 @@
+"""One trial: apply, confirm, warm up, measure, collect, restore. Whatever happens in between, the restore happens."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from runner.analysis.evidence import TrialEvidence
+from runner.conduct.guardrails import GuardrailWatch
+from runner.conduct.plan import changed_keys, trial_seconds
+from runner.conduct.progress import Step
+from runner.conduct.recover import verify
+from runner.errors import MeshError, OutsideError
+from runner.load.base import Target, WindowPlan
+from runner.probes import access_log, istio_metrics, prometheus, proxy_stats
+from runner.results.counters import by_workload, increases
+from runner.results.document import Attestation, ProxyVersions
+from runner.results.trial import TrialFile
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from runner.conduct.guardrails import Crossing
+    from runner.conduct.journal import Journal
+    from runner.conduct.plan import Plan, TrialPlan, VariantPlan
+    from runner.conduct.progress import Progress
+    from runner.conduct.stopping import Stopping
+    from runner.istio.resource import Resource, ResourceKey
+    from runner.load.base import Driver
+    from runner.mesh.base import Mesh
+    from runner.results.window import Second, Window
+
+QUIET_LIMIT = 12.0
+"""The longest wait, in seconds, for requests that the proxies still handle after the load has drained (a caller may have given up
+on a request that a fault still holds)."""
+
+ACCESS_LOG_SAMPLE = 40
+
+_POLL = 0.01
+
+
+@dataclass(slots=True)
+class TrialOutcome:
+    """What one trial gave.
+
+    Attributes:
+        file: everything that was read.
+        evidence: the same, as analysis wants it.
+        attestation: which proxy held what at both edges, and which faults fired.
+        crossing: the guardrail that ended the load, if one did.
+        remarks: what could not be had.
+    """
+
+    file: TrialFile
+    evidence: TrialEvidence
+    attestation: Attestation
+    crossing: Crossing | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the proxies showed at one edge of the window."""
+
+    versions: dict[str, str]
+    counters: dict[str, dict[str, int]]
+    requests: istio_metrics.Reading
+
+
+@dataclass(slots=True)
+class Conductor:
+    """Carries trials out on one mesh.
+
+    Attributes:
+        plan: the run's plan, with the mesh's base state in it.
+        mesh: the mesh, held by this run.
+        drivers: by variant.
+        journal: announced to before every change.
+        progress: told of every phase.
+        stopping: looked at between phases, and by the driver while load runs.
+    """
+
+    plan: Plan
+    mesh: Mesh
+    drivers: Mapping[str, Driver]
+    journal: Journal
+    progress: Progress
+    stopping: Stopping
+    done: int = 0
+    _proxies: list[str] = field(default_factory=list)
+    _services: dict[str, list[str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        description = self.mesh.describe()
+        self._proxies = description.proxies
+        self._services = description.workloads
+
+    def run(self, trial: TrialPlan, attempt: int) -> TrialOutcome:
+        """Carry one trial out; the mesh holds its base again when this returns or raises.
+
+        Raises:
+            MeshError: the mesh did not do its part, or could not be restored (the journal is kept then).
+            DriverError: the generator did not do its part.
+            StoppedError: a signal came; everything was restored.
+        """
+        variant = trial.variant
+        back, gone = changed_keys(self.plan.base, variant.put)
+        self._step("apply", trial, 0)
+        self.journal.intend(variant.put, ())
+        try:
+            self.mesh.apply(variant.put, ())
+            return self._under_load(trial, attempt)
+        finally:
+            self._step("restore", trial, 0)
+            self._restore(variant, back, gone)
+            self.done += 1
+
+    def _restore(self, variant: VariantPlan, back: list[Resource], gone: list[ResourceKey]) -> None:
+        try:
+            self.mesh.apply(back, gone)
+            verify(self.mesh, back, gone)
+        except OutsideError as error:
+            raise MeshError(
+                f"the mesh could not be restored after {variant.name}: {error}",
+                advice="Run `meshtrial recover`; the journal was kept",
+            ) from error
+
+    def _under_load(self, trial: TrialPlan, attempt: int) -> TrialOutcome:
+        variant, load = trial.variant, trial.variant.load
+        driver = self.drivers[variant.name]
+        watch = GuardrailWatch(self.plan.experiment.guardrails, self._counters_by_workload, self._services)
+        crossings: list[Crossing] = []
+
+        def see(second: Second) -> None:
+            self.progress.second(second)
+            crossing = watch.see(second)
+            if crossing:
+                crossings.append(crossing)
+                self.stopping.event.set()
+
+        def drive(phase: str, seconds: float, seed: int) -> Window:
+            self._step(phase, trial, seconds)
+            watch.begin()
+            window = driver.drive(self._window_plan(variant, seconds, seed), see, self.stopping.event)
+            self.stopping.check()
+            return window
+
+        self.stopping.check()
+        warmup = drive("warm up", load.warmup, trial.seed + 1) if load.warmup else None
+        if crossings:
+            self.stopping.event.clear()
+            return self._cut_short(trial, attempt, warmup, crossings[0])
+        remarks = self._wait_quiet()
+        before = self._read()
+        window = drive("measure", load.duration, trial.seed)
+        if crossings:
+            self.stopping.event.clear()
+        self._step("collect", trial, 0)
+        remarks += self._wait_quiet()
+        after = self._read()
+        return self._outcome(trial, attempt, warmup, window, before, after, crossings, remarks)
+
+    def _window_plan(self, variant: VariantPlan, seconds: float, seed: int) -> WindowPlan:
+        load = variant.load
+        if variant.url:
+            url, headers = variant.url, {}
+        else:
+            entry = self.mesh.entry(load.source, load.host)
+            url, headers = entry.url, entry.headers
+        target = Target(url, {**headers, **load.headers}, load.tls)
+        return WindowPlan(target, seconds, seed, load.arrivals, load.users)
+
+    def _outcome(
+        self,
+        trial: TrialPlan,
+        attempt: int,
+        warmup: Window | None,
+        window: Window,
+        before: _Reading,
+        after: _Reading,
+        crossings: list[Crossing],
+        remarks: list[str],
+    ) -> TrialOutcome:
+        moved = by_workload(increases(before.counters, after.counters), self.mesh.workload_of)
+        absent = {item.name: item.reason for item in prometheus.absent(self.plan.experiment.experiment.collect.promql)}
+        lines = self.mesh.access_log(window.started, window.ended)
+        file = TrialFile(
+            variant=trial.variant.name,
+            block=trial.block,
+            attempt=attempt,
+            window=window,
+            warmup=warmup,
+            stats_before=before.counters,
+            stats_after=after.counters,
+            edges=istio_metrics.edges(before.requests, after.requests),
+            access_log=access_log.sample(lines, ACCESS_LOG_SAMPLE),
+            promql=dict.fromkeys(absent),
+        )
+        evidence = TrialEvidence(
+            block=trial.block,
+            attempt=attempt,
+            variant=trial.variant.name,
+            window=window,
+            increases=moved,
+            services=self._services,
+            promql=file.promql,
+            absent=absent,
+        )
+        attestation = Attestation(
+            proxies={
+                proxy: ProxyVersions(start=before.versions.get(proxy, ""), end=after.versions.get(proxy, ""))
+                for proxy in self._proxies
+            },
+            faults=proxy_stats.fault_counters(moved),
+        )
+        return TrialOutcome(file, evidence, attestation, crossings[0] if crossings else None, remarks)
+
+    def _cut_short(self, trial: TrialPlan, attempt: int, warmup: Window | None, crossing: Crossing) -> TrialOutcome:
+        if warmup is None:
+            raise RuntimeError("a guardrail was crossed in a warm-up that never was")
+        reading = self._read()
+        return self._outcome(trial, attempt, None, warmup, reading, reading, [crossing], [])
+
+    def _read(self) -> _Reading:
+        return _Reading(
+            versions=self.mesh.versions(),
+            counters=proxy_stats.read(self.mesh.admin),
+            requests=istio_metrics.read(self.mesh.admin),
+        )
+
+    def _counters_by_workload(self) -> dict[str, dict[str, int]]:
+        return by_workload(proxy_stats.read(self.mesh.admin), self.mesh.workload_of)
+
+    def _wait_quiet(self) -> list[str]:
+        deadline = time.monotonic() + QUIET_LIMIT
+        while not proxy_stats.is_quiet(self.mesh.admin):
+            if time.monotonic() > deadline:
+                return [f"the proxies still had requests under way {QUIET_LIMIT:.0f} s after the load had drained"]
+            time.sleep(_POLL)
+            self.stopping.check()
+        return []
+
+    def _step(self, phase: str, trial: TrialPlan, seconds: float) -> None:
+        trials = self.plan.blocks * len(self.plan.variants)
+        each = trial_seconds(trial.variant.load)
+        self.progress.step(
+            Step(
+                phase=phase,
+                variant=trial.variant.name,
+                block=trial.block,
+                blocks=self.plan.blocks,
+                trial=min(self.done + 1, trials),
+                trials=trials,
+                seconds=seconds,
+                left=max(0.0, (trials - self.done) * each),
+            )
+        )
+
+
+def rfc3339(moment: float) -> str:
+    """A wall-clock time (seconds since the epoch) as RFC 3339 in UTC, to the millisecond."""
+    return datetime.fromtimestamp(moment, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
