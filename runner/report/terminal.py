@@ -1,0 +1,147 @@
+"""The end of a run in the terminal: verdict, headline, checks, variants; good in 80 columns and without colours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+
+from runner.report import marks, words
+from runner.results.document import Interval
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+    from runner.report.table import Tone
+    from runner.results.document import RunDocument, VariantRecord
+
+_STYLES: dict[Tone, str] = {
+    "good": "bold green",
+    "bad": "bold red",
+    "unsure": "bold yellow",
+    "muted": "dim",
+    "": "bold",
+}
+_NAME_WIDTH = 18
+_COLUMN_WIDTH = 15
+_ASCII = {"✓": "+", "✗": "x", "■": "#", "≠": "/=", words.NONE: "-", words.MINUS: "-"}
+
+
+def print_summary(document: RunDocument, console: Console) -> None:
+    """Print what a run came to.
+
+    Args:
+        document: the run.
+        console: where to; its width, colours and encoding are respected.
+    """
+    mark = marks.VERDICTS[document.verdict]
+    console.print()
+    verdict = Text(f"{mark.symbol} {mark.word}", style=_STYLES[mark.tone])
+    verdict.append(f"  {document.experiment}", style="bold")
+    _say(console, verdict)
+    for line in (document.headline, document.reason):
+        if line:
+            _say(console, Text(line))
+    if document.guardrail:
+        stop = document.guardrail
+        _say(
+            console,
+            Text(
+                f"Guardrail {stop.rule} stopped it in block {stop.block}, variant {stop.variant}: {stop.observed}",
+                style=_STYLES["bad"],
+            ),
+        )
+    if document.checks:
+        console.print()
+        console.print(_checks(document, console))
+    if any(variant.requests for variant in document.variants):
+        for part in _chunks(document.variants, console.width):
+            console.print()
+            console.print(_variants(part, console))
+    for absent in document.absent:
+        _say(console, Text(f"Absent: {absent.name}: {absent.reason}", style=_STYLES["unsure"]))
+    for warning in document.warnings:
+        _say(console, Text(f"Warning: {warning}", style=_STYLES["unsure"]))
+    if document.restored:
+        _say(console, Text(document.restored, style="dim"))
+
+
+def _say(console: Console, text: Text) -> None:
+    text.plain = _plain(text.plain, console)
+    console.print(text, soft_wrap=False)
+
+
+def _plain(text: str, console: Console) -> str:
+    """The text in signs that the console's encoding has."""
+    try:
+        text.encode(console.encoding)
+    except (UnicodeEncodeError, LookupError):
+        for sign, plain in _ASCII.items():
+            text = text.replace(sign, plain)
+        return text.encode("ascii", "replace").decode()
+    return text
+
+
+def _table() -> Table:
+    return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
+
+
+def _checks(document: RunDocument, console: Console) -> Table:
+    table = _table()
+    table.add_column("Outcome", no_wrap=True)
+    table.add_column("Check", overflow="fold", ratio=3)
+    table.add_column("Observed", overflow="fold", ratio=2)
+    for check in document.checks:
+        mark = marks.CHECKS[check.outcome]
+        said = Text(_plain(check.check, console))
+        if check.reason and check.outcome != "held":
+            said.append(f"\n{_plain(check.reason, console)}", style="dim")
+        outcome = Text(_plain(f"{mark.symbol} {mark.word}", console), style=_STYLES[mark.tone])
+        table.add_row(outcome, said, Text(_plain(check.observed, console)))
+    return table
+
+
+def _chunks(variants: Sequence[VariantRecord], width: int) -> list[Sequence[VariantRecord]]:
+    """The variants in as many tables as the width asks for, the baseline first in each."""
+    most = max(2, (width - _NAME_WIDTH) // (_COLUMN_WIDTH + 2))
+    if len(variants) <= most:
+        return [variants]
+    rest = variants[1:]
+    return [[variants[0], *rest[start : start + most - 1]] for start in range(0, len(rest), most - 1)]
+
+
+def _variants(variants: Sequence[VariantRecord], console: Console) -> Table:
+    table = _table()
+    table.add_column("", overflow="fold", max_width=max(_NAME_WIDTH, console.width // 3))
+    for variant in variants:
+        table.add_column(Text(_plain(variant.name, console)), justify="right", overflow="fold", min_width=_COLUMN_WIDTH)
+
+    def row(title: str, text: Callable[[VariantRecord], str]) -> None:
+        table.add_row(Text(_plain(title, console)), *(Text(_plain(text(variant), console)) for variant in variants))
+
+    row("requests", lambda variant: words.count(variant.requests))
+    row("rate", lambda variant: words.rate(variant.rate))
+    row("error rate", lambda variant: words.share(variant.error_rate) if variant.requests else words.NONE)
+    if any(variant.dropped for variant in variants):
+        row("dropped", lambda variant: words.count(variant.dropped))
+    for label in sorted({label for variant in variants for label in variant.outcomes}):
+        row(label, lambda variant, label=label: _share_of(variant, label))  # type: ignore[misc]  # binds now
+    row("p50", lambda variant: words.latency(variant.latency_ms.p50))
+    row("  95 % interval", lambda variant: words.latency_interval(variant.intervals.get("p50", Interval())))
+    row("p95", lambda variant: words.latency(variant.latency_ms.p95))
+    row("  95 % interval", lambda variant: words.latency_interval(variant.intervals.get("p95", Interval())))
+    row("p99", lambda variant: words.latency(variant.latency_ms.p99))
+    row("valid trials", _valid)
+    return table
+
+
+def _share_of(variant: VariantRecord, label: str) -> str:
+    return words.share(variant.outcomes.get(label, 0) / variant.requests) if variant.requests else words.NONE
+
+
+def _valid(variant: VariantRecord) -> str:
+    counted = [trial for trial in variant.trials if not trial.superseded]
+    return f"{sum(trial.valid for trial in counted)} of {len(counted)}"

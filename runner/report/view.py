@@ -1,0 +1,171 @@
+"""The page as data: everything that the templates show, worked out from the run document and its trials."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from runner.report import (
+    chart_data,
+    comparisons,
+    edges,
+    forest,
+    glossary,
+    manifests,
+    marks,
+    provenance,
+    proxies,
+    trials,
+    words,
+)
+from runner.report import variants as variants_view
+from runner.report.table import Cell, Column, Row, Table, simple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from runner.report.limits import Limits
+    from runner.results.document import GuardrailRecord, RunDocument
+    from runner.results.trial import TrialFile
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """A variant in a legend."""
+
+    name: str
+    place: int
+    role: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What the page shows, in its order; see the module that makes each part."""
+
+    title: str
+    experiment: str
+    question: str
+    description: str
+    subline: str
+    mark: marks.Mark
+    headline: str
+    reason: str
+    guardrail: GuardrailRecord | None
+    checks: Table
+    no_checks: str
+    keys: list[SeriesKey]
+    side_by_side: Table
+    by_name: Table | None
+    loads: Table
+    pairs: list[comparisons.ComparisonPair]
+    plot_width: int
+    plot_height: int
+    charts: chart_data.Charts | None
+    edges: Table
+    access_log: Table
+    telling: Table
+    counters: Table
+    promql: Table | None
+    diffs: list[manifests.VariantDiff]
+    applied: list[manifests.VariantManifests]
+    matrix: Table
+    figures: Table
+    attested: list[trials.Attested]
+    attested_left: int
+    absent: list[tuple[str, str]]
+    warnings: list[str]
+    facts: list[provenance.Fact]
+    restored: str
+    command: str
+    glossary: glossary.Glossary
+    has_mesh: bool
+
+
+def page(document: RunDocument, trial_files: Sequence[TrialFile], texts: Mapping[str, str], limits: Limits) -> Page:
+    """Everything that the page shows.
+
+    Args:
+        document: the run.
+        trial_files: the trials' own files, in any order; those that are missing are missing from charts and logs.
+        texts: manifests, by `ManifestRecord.file`.
+        limits: how much to show.
+    """
+    mark = marks.VERDICTS[document.verdict]
+    question = document.question or document.experiment
+    return Page(
+        title=f"{mark.word}: {document.experiment}",
+        experiment=document.experiment,
+        question=question,
+        description=document.description,
+        subline=f"{words.moment(document.started)} · {provenance.design(document)}",
+        mark=mark,
+        headline=document.headline or document.reason or "This run has no result.",
+        reason=document.reason if document.headline else "",
+        guardrail=document.guardrail,
+        checks=checks(document),
+        no_checks="" if document.checks else "The experiment states no checks: it measured, and claims nothing.",
+        keys=[
+            SeriesKey(variant.name, place, variants_view.role(variant))
+            for place, variant in enumerate(document.variants)
+        ],
+        side_by_side=variants_view.side_by_side(document),
+        by_name=variants_view.by_name(document, limits),
+        loads=variants_view.loads(document),
+        pairs=comparisons.pairs(document),
+        plot_width=forest.WIDTH,
+        plot_height=forest.HEIGHT,
+        charts=chart_data.charts(document, trial_files, limits),
+        edges=edges.edges(document, limits),
+        access_log=edges.access_log(document, trial_files, limits),
+        telling=proxies.telling(document),
+        counters=proxies.whole(document, limits),
+        promql=proxies.promql(document, _promql(document, trial_files)),
+        diffs=manifests.diffs(document, texts, limits),
+        applied=manifests.applied(document, texts, limits),
+        matrix=trials.matrix(document),
+        figures=trials.figures(document, limits),
+        attested=trials.attested(document, limits),
+        attested_left=trials.attested_left(document, limits),
+        absent=[(absent.name, absent.reason) for absent in document.absent],
+        warnings=list(document.warnings),
+        facts=provenance.facts(document),
+        restored=document.restored,
+        command=document.command,
+        glossary=glossary.glossary(document),
+        has_mesh=document.mesh.kind != "none",
+    )
+
+
+def checks(document: RunDocument) -> Table:
+    """What was expected, what came of it, what was seen, why."""
+    rows = []
+    for check in document.checks:
+        mark = marks.CHECKS[check.outcome]
+        rows.append(
+            Row(
+                [
+                    Cell(check.check, code=True),
+                    Cell(mark.word, tone=mark.tone, symbol=mark.symbol),
+                    Cell(check.observed),
+                    Cell(check.reason),
+                ]
+            )
+        )
+    head = [Column("Expected"), Column("Outcome"), Column("Observed"), Column("Why")]
+    return simple("Checks", head, rows)
+
+
+def _promql(document: RunDocument, trial_files: Sequence[TrialFile]) -> dict[str, dict[str, list[float | None]]]:
+    counting = {
+        (trial.variant, trial.block, trial.attempt)
+        for variant in document.variants
+        for trial in variant.trials
+        if trial.valid and not trial.superseded
+    }
+    values: dict[str, dict[str, list[float | None]]] = {}
+    for trial in sorted(trial_files, key=lambda trial: trial.block):
+        for query, value in trial.promql.items():
+            by_variant = values.setdefault(query, {})
+            if chart_data.key(trial) in counting:
+                by_variant.setdefault(trial.variant, []).append(value)
+    return values
