@@ -93,13 +93,28 @@ def _labels(variant: VariantRecord, baseline: VariantRecord | None, checks: Sequ
         for metric in (check.metric, check.operand)
         if isinstance(metric, Metric) and metric.name == "outcome"
     }
-    texts = []
+    found = []
     before_labels = baseline.outcomes if baseline else {}
     for label in sorted({*variant.outcomes, *before_labels, *(label for label in asked if label)}):
         share = variant.outcomes.get(label, 0) / variant.requests
         before = before_labels.get(label, 0) / baseline.requests if baseline and baseline.requests else 0.0
-        if label in asked or abs(share - before) > _OUTCOME_SHIFT:
-            texts.append(f"{quantity(share, Unit.SHARE)} of responses showed `{label}`")
+        moved = abs(share - before) > _OUTCOME_SHIFT
+        if (baseline is None and label in asked) or moved:
+            was = f" (baseline {quantity(before, Unit.SHARE)})" if baseline and moved else ""
+            text = f"{quantity(share, Unit.SHARE)} of responses showed `{label}`{was}"
+            found.append((share <= before, -abs(share - before), text))
+    return [text for *_, text in sorted(found)]
+
+
+def _by_request_name(variant: VariantRecord, baseline: VariantRecord) -> list[str]:
+    """``median of `/cart` 6.0 s against 12 ms`` for each name, where several names were requested."""
+    names = [name for name in variant.by_name if name in baseline.by_name]
+    texts = []
+    for name in names if len(names) > 1 else []:
+        ours, theirs = variant.by_name[name].latency_ms.p50, baseline.by_name[name].latency_ms.p50
+        if ours is not None and theirs is not None:
+            ours_text, theirs_text = (quantity(value, Unit.MILLISECONDS) for value in (ours, theirs))
+            texts.append(f"median of `{name}` {ours_text} against {theirs_text}")
     return texts
 
 
@@ -128,8 +143,10 @@ def headline(
             continue
         mine = [r for r in comparisons if r.variant == variant.name and r.baseline == baseline.name]
         chosen = [r for r in mine if r.gating]
-        chosen += [r for r in mine if r.metric in {"p50", "error_rate"} and r.request is None and r not in chosen]
-        texts = [_compared(record, variant, baseline) for record in chosen]
+        by_name = _by_request_name(variant, baseline)
+        described = {"error_rate"} if by_name else {"p50", "error_rate"}
+        chosen += [r for r in mine if r.metric in described and r.request is None and r not in chosen]
+        texts = by_name + [_compared(record, variant, baseline) for record in chosen]
         parts.append(
             f"{variant.name} against {baseline.name}: " + ", ".join(texts + _labels(variant, baseline, checks))
         )

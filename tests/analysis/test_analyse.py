@@ -75,7 +75,8 @@ def test_a_whole_run(timeout_run):
     assert (found.verdict, found.reason) == (Verdict.PASS, "All 6 checks held.")
     assert found.headline == (
         "timeout-500ms against slow-ratings: median response 50 % lower (49 to 50 %), error rate unchanged at 0 %, "
-        "100 % of responses showed `reviews unavailable`, 0 % of responses showed `stars`."
+        "100 % of responses showed `reviews unavailable` (baseline 0 %), "
+        "0 % of responses showed `stars` (baseline 100 %)."
     )
     slow, fast = found.variants
     assert (slow.name, slow.baseline, slow.closed_loop, fast.baseline) == ("slow-ratings", True, False, False)
