@@ -7,6 +7,7 @@ plain one.
 
 from __future__ import annotations
 
+import difflib
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
     from runner.analysis.evidence import TrialEvidence
     from runner.spec.checks import Metric
+
+_MADE_WHEN_USED = re.compile(r"_rq_(?:\d{3}|\dxx)$|istio_")
+"""Counters that Envoy makes when they first count: their absence means zero, that of any other a name that does not exist."""
 
 _REPEATED_UNDER = ("external", "internal", "canary", "retry")
 
@@ -61,6 +65,19 @@ def _ending(stat: str, moved: set[str]) -> list[str]:
     return sorted(found - repeated)
 
 
+def _exists(stat: str, known: set[str], *, is_regex: bool) -> bool:
+    if is_regex:
+        pattern = re.compile(stat)
+        return any(pattern.search(name) for name in known)
+    return bool(_ending(stat, known) or _MADE_WHEN_USED.search(stat))
+
+
+def _meant(stat: str, known: set[str]) -> str:
+    endings = {name.rpartition(".")[2] for name in known}
+    near = difflib.get_close_matches(stat.rpartition(".")[2], endings, n=1)
+    return f"; did you mean `{near[0]}`?" if near else ""
+
+
 def read_counter(metric: Metric, trials: Sequence[TrialEvidence]) -> Reading:
     """The increase of the counters that a `proxy[WORKLOAD STAT]` means, summed over trials and workloads.
 
@@ -70,6 +87,7 @@ def read_counter(metric: Metric, trials: Sequence[TrialEvidence]) -> Reading:
     """
     who, stat, is_regex = metric.stat
     parts: list[dict[str, int]] = []
+    known_names: set[str] = set()
     for trial in trials:
         workloads = workloads_of(who, trial)
         if not workloads:
@@ -83,6 +101,8 @@ def read_counter(metric: Metric, trials: Sequence[TrialEvidence]) -> Reading:
                 missing=f"no workload or service `{who}` was read in block {trial.block}; known: {listing(known, 20)}",
             )
         parts.extend(trial.increases[workload] for workload in workloads)
+        for workload in workloads:
+            known_names |= trial.known.get(workload, frozenset())
     moved = {name for part in parts for name, grown in part.items() if grown}
     if is_regex:
         pattern = re.compile(stat)
@@ -96,5 +116,7 @@ def read_counter(metric: Metric, trials: Sequence[TrialEvidence]) -> Reading:
                 missing=f"`{stat}` is the ending of {len(names)} counters that moved: {listing(names)}; "
                 "write more of the name",
             )
+    if not names and known_names and not _exists(stat, known_names, is_regex=is_regex):
+        return Reading(None, missing=f"the proxy of {who} has no counter `{stat}`{_meant(stat, known_names)}")
     value = sum(part.get(name, 0) for part in parts for name in names)
     return Reading(value, names=tuple(names), note="" if names else f"no counter `{stat}` of {who} moved")

@@ -25,6 +25,7 @@ class TrialEvidence:
         window: the measured window, drained.
         increases: by workload, by full stat name: how much a counter grew over the window. A workload
             whose proxy was read is here even when nothing moved.
+        known: by workload, the names of all its proxy's counters, moved or not; empty when they were not kept.
         services: by service, the workloads behind it.
         promql: by the entry's name, what the query gave for the window; None where it gave nothing.
         absent: by name of the evidence (a PromQL entry, `proxy`), why it could not be had.
@@ -36,6 +37,7 @@ class TrialEvidence:
     variant: str
     window: Window
     increases: dict[str, dict[str, int]] = field(default_factory=dict)
+    known: dict[str, frozenset[str]] = field(default_factory=dict)
     services: dict[str, list[str]] = field(default_factory=dict)
     promql: dict[str, float | None] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)

@@ -204,6 +204,7 @@ class Conductor:
             variant=trial.variant.name,
             window=window,
             increases=moved,
+            known={self.mesh.workload_of(proxy): frozenset(names) for proxy, names in after.counters.items()},
             services=self._services,
             promql=file.promql,
             absent=absent,

@@ -1,4 +1,4 @@
-"""`run.json`: the versioned document that a run leaves, read by the report, by `compare` and by other people's programs.
+"""`run.json`: the versioned document that a run leaves, read by the report, `compare` and other people's programs.
 
 Latencies in milliseconds, shares from 0 to 1, times RFC 3339 UTC. Fields are only ever added within a version.
 """
@@ -24,7 +24,7 @@ class Verdict(StrEnum):
     ABORTED = "aborted"
     FAIL = "fail"
     INCONCLUSIVE = "inconclusive"
-    PASS = "pass"
+    PASS = "pass"  # noqa: S105 - a verdict, no password
 
 
 class Invalid(StrEnum):

@@ -1,7 +1,8 @@
 """Latencies as a log-linear histogram, because quantiles of merged windows need every request.
 
 Buckets are at most 1/128 (0.8 %) wide from 128 µs up and 1 µs wide below, the scheme of HdrHistogram; a quantile is the
-midpoint of its bucket, so it is off by at most 0.4 %. Histograms merge exactly. No imports: the driver's child uses this too.
+midpoint of its bucket, so it is off by at most 0.4 %. Histograms merge exactly. No imports: the driver's child uses
+this too.
 """
 
 from __future__ import annotations
@@ -80,13 +81,13 @@ class Histogram:
     def quantile(self, share: float) -> float | None:
         """The duration, in µs, that a share of the requests (0 to 1) did not exceed; None without requests.
 
-        The smallest recorded value with at least `share` of all at or below it (the inverted distribution function), given as its bucket's
-        midpoint and kept within the least and the greatest seen.
+        The smallest recorded value with at least `share` of all at or below it (the inverted distribution function),
+        given as its bucket's midpoint and kept within the least and the greatest seen.
         """
         if not self.count:
             return None
-        rank = max(1, -(-self.count * share // 1))
-        return self.at_rank(int(rank))
+        exact = self.count * share * (1 - 1e-12)  # 0.07 x 100 is a little over 7 in floating point
+        return self.at_rank(max(1, int(-(-exact // 1))))
 
     def at_rank(self, rank: int) -> float:
         """The duration, in µs, of the `rank`-th smallest request (1 to `count`), as its bucket's midpoint."""
@@ -108,6 +109,8 @@ class Histogram:
         """How many requests took at most `microseconds`; the bucket that holds it counts in proportion."""
         if microseconds >= self.greatest:
             return float(self.count)
+        if microseconds < self.least:
+            return 0.0
         number = 0.0
         for lower, inside in self.counts.items():
             width = bucket_width(lower)

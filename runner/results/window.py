@@ -1,6 +1,7 @@
 """What the driver saw in one window of load: the raw record that a trial file keeps and every figure is computed from.
 
-Plain dataclasses without heavy imports. A request belongs to the second of its due moment (`arrivals`) or its sending (closed loop).
+Plain dataclasses without heavy imports. A request belongs to the second of its due moment (`arrivals`) or its sending
+(closed loop).
 """
 
 from __future__ import annotations
@@ -138,6 +139,10 @@ class Window:
         generator_cpu: CPU time of the busiest generator process divided by the window's length.
         drained: whether every request had ended before the drain's time limit.
         stopped: whether the window was cut short from outside (guardrail, signal).
+        unmeasured: requests that ended within the window and belong to no arrival or task (`on_start`, background
+            greenlets): proxies count them.
+        user_errors: exceptions that left tasks or `on_start` (Locust's `user_error`), by a description with class,
+            file and line.
     """
 
     seconds: list[Second]
@@ -149,6 +154,8 @@ class Window:
     generator_cpu: float
     drained: bool = True
     stopped: bool = False
+    unmeasured: int = 0
+    user_errors: dict[str, int] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the trial file."""
@@ -162,6 +169,8 @@ class Window:
             "generator_cpu": self.generator_cpu,
             "drained": self.drained,
             "stopped": self.stopped,
+            "unmeasured": self.unmeasured,
+            "user_errors": self.user_errors,
         }
 
     @classmethod
