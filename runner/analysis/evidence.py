@@ -25,11 +25,11 @@ class TrialEvidence:
         window: the measured window, drained.
         increases: by workload, by full stat name: how much a counter grew over the window. A workload
             whose proxy was read is here even when nothing moved.
-        known: by workload, the names of all its proxy's counters, moved or not; empty when they were not kept.
         services: by service, the workloads behind it.
         promql: by the entry's name, what the query gave for the window; None where it gave nothing.
         absent: by name of the evidence (a PromQL entry, `proxy`), why it could not be had.
         valid: whether the trial may count.
+        known: by workload, the names of all its proxy's counters, moved or not; empty when they were not kept.
     """
 
     block: int
@@ -37,11 +37,11 @@ class TrialEvidence:
     variant: str
     window: Window
     increases: dict[str, dict[str, int]] = field(default_factory=dict)
-    known: dict[str, frozenset[str]] = field(default_factory=dict)
     services: dict[str, list[str]] = field(default_factory=dict)
     promql: dict[str, float | None] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     valid: bool = True
+    known: dict[str, frozenset[str]] = field(default_factory=dict)
 
     @cached_property
     def _tallies(self) -> tuple[Tally, dict[str, Tally]]:
