@@ -29,8 +29,12 @@ demo: $(VENV)/run.stamp  ## a quick run of the request-timeout experiment, and w
 	@folder="$$($(BIN)/meshtrial run --quick --fresh --results $(DEMO_RESULTS) experiments/request-timeout.yaml)" \
 		&& echo "open $$PWD/$$folder/report.html"
 
+# Tests that generate load want the machine to themselves; the others share it.
+LOADED := tests/load tests/cli tests/e2e tests/docs
+
 test: $(VENV)/dev.stamp  ## all tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadgroup
+	@$(BIN)/python -m pytest -q -n 2 $(addprefix --ignore=,$(LOADED))
+	@$(BIN)/python -m pytest -q $(wildcard $(LOADED))
 
 lint: $(VENV)/dev.stamp  ## ruff, import contracts and types
 	@$(BIN)/ruff format --check .
