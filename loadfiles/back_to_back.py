@@ -1,4 +1,4 @@
-"""A loadfile for closed-loop experiments: each user asks for the product page again at once, as `fortio load -qps 0` does."""  # noqa: INP001 - a loadfile belongs to no package
+"""A loadfile for closed-loop experiments: each user asks for the product page again at once, as `fortio load -qps 0` does."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What runs inside Locust's process; nothing else imports these modules, which import locust and gevent."""

@@ -1,0 +1,309 @@
+"""The driver's hand inside Locust: says hello, makes users, opens and closes windows, streams what happened."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import random
+import sys
+import traceback
+from pathlib import Path
+from time import perf_counter, process_time, time
+from typing import TYPE_CHECKING, Any
+
+import gevent
+import locust
+import locust.log
+import locust.main
+from gevent.event import Event
+from locust.runners import STATE_RUNNING, STATE_STOPPED, LocalRunner, MasterRunner, WorkerRunner
+
+from runner.load.child import gate
+from runner.load.child.closed_loop import ClosedPool
+from runner.load.child.link import Fds, Link, die_with_parent
+from runner.load.child.logs import ration
+from runner.load.child.open_loop import OpenPool
+from runner.load.child.recorder import Recorder, RequestListener
+from runner.load.child.sessions import Sessions
+from runner.load.wire import LOADFILE_VARIABLE, Done, Go, Hello, Message, Prepare, Prepared, Quit, Refused, Stop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from locust.env import Environment
+
+logger = logging.getLogger("locust.meshtrial")
+
+_PATIENCE_WITH_ON_STOP = 5.0
+
+
+class Agent:
+    """One per process."""
+
+    def __init__(self) -> None:
+        self._fds = Fds()
+        self._loadfile = os.environ.pop(LOADFILE_VARIABLE)
+        self._sessions = Sessions()
+        self._requests = RequestListener(locust.events.request)
+        self._pool: OpenPool | ClosedPool | None = None
+        self._pool_is_for: tuple[object, ...] = ()
+        self._plan: Prepare | None = None
+        self._number = 0
+        self._driving: gevent.Greenlet | None = None
+        self._stop = Event()
+        self._standard = {name: module for name, module in sys.modules.items() if name in sys.stdlib_module_names}
+        self._environment: Environment | None = None
+        self._link: Link | None = None
+
+    # At start-up.
+
+    def install(self) -> None:
+        """Hook into Locust; called when the plugin is loaded, before the user's file is."""
+        die_with_parent()
+        gate.install()
+        self._sessions.install()
+        self._patch_pytest_loading()
+        locust.events.init_command_line_parser.add_listener(self._ignore_config_files)
+        locust.events.init.add_listener(self._on_init)
+
+    def _patch_pytest_loading(self) -> None:
+        """Locust tries a file without user classes as a pytest file: not the plugin, and gently.
+
+        One that can't be collected simply has no user class.
+        """
+        original = locust.main.load_locustfile_pytest
+        plugin = str(Path(__file__).resolve().parent.parent / "locust_plugin.py")
+
+        def load(path: str) -> dict[str, Any]:
+            if path == plugin:
+                return {}
+            try:
+                classes: dict[str, Any] = original(path)
+            except Exception:  # noqa: BLE001 - pytest's own words would hide that there simply is no user class
+                logger.debug("not a pytest file: %s", traceback.format_exc())
+                return {}
+            for cls in classes.values():
+                for function in cls.functions:
+                    function.obj = gate.gated_function(function.obj)
+            return classes
+
+        locust.main.load_locustfile_pytest = load
+
+    def _ignore_config_files(self, parser: Any, **_others: Any) -> None:
+        """The experiment says how it is run; a `locust.conf` that happens to lie about does not."""
+        parser._default_config_files = []  # noqa: SLF001 - there is no public way
+
+    def _on_init(self, environment: Environment, runner: Any, **_others: Any) -> None:
+        if environment is self._environment:
+            return
+        self._environment = environment
+        connection, index = self._fds.claim(worker=isinstance(runner, WorkerRunner))
+        self._link = Link(connection)
+        if isinstance(runner, WorkerRunner):
+            die_with_parent()
+        self._restore_standard_modules()
+        directory = str(Path(self._loadfile).parent)
+        if directory not in sys.path:  # for imports within tasks
+            sys.path.append(directory)
+        notes = self._take_over(environment, runner)
+        role = (
+            "worker" if isinstance(runner, WorkerRunner) else "master" if isinstance(runner, MasterRunner) else "local"
+        )
+        hello = Hello(
+            os.getpid(), role, index, locust.__version__, [cls.__name__ for cls in environment.user_classes], notes
+        )
+        # Only once Locust goes on after all listeners of `init`, so that one that fails is told first.
+        gevent.spawn(self._greet, hello)
+
+    def _restore_standard_modules(self) -> None:
+        """Locust registers a loadfile by its bare name: `http.py` must not stand for the standard library's."""
+        for name, module in self._standard.items():
+            if sys.modules.get(name) is not module:
+                sys.modules[name] = module
+
+    def _take_over(self, environment: Environment, runner: Any) -> list[str]:
+        notes = []
+        environment.locustfile = Path(self._loadfile).name
+        if environment.shape_class is not None:
+            notes.append(
+                f"{type(environment.shape_class).__name__} is left out: the experiment says how much load there is"
+            )
+            environment.shape_class = None
+        options = environment.parsed_options
+        options.run_time = None
+        # Locust would now start users by itself.
+        runner.start = lambda *_args, **_kwargs: None
+        environment._filter_tasks_by_tags()  # noqa: SLF001 - as Locust's runners do
+        environment.events.user_error.add_listener(self._on_user_error)
+        ration()
+        return notes
+
+    def _greet(self, hello: Hello) -> None:
+        link, environment = self._link, self._environment
+        if link is None or environment is None or locust.log.unhandled_greenlet_exception:
+            return
+        for cls in environment.user_classes:
+            if not cls.tasks and not hasattr(cls, "functions"):
+                link.send(
+                    Refused(0, f"user class {cls.__name__} has no tasks (after tags were applied)", input_error=True)
+                )
+                return
+        link.listen(self._receive)
+        link.send(hello)
+
+    def _on_user_error(self, user_instance: Any, exception: BaseException, tb: Any, **_others: Any) -> None:
+        if self._pool is None:
+            return
+        where = ""
+        for frame in traceback.extract_tb(tb):
+            if frame.filename.startswith(str(Path(self._loadfile).parent)):
+                where = f" at {Path(frame.filename).name}:{frame.lineno}"
+        user = getattr(user_instance, "user", user_instance)  # Locust gives a task set when it was a task that raised
+        words = f"{type(exception).__name__}: {str(exception)[:200]}"
+        self._pool.user_error(f"{type(user).__name__}{where}: {words}")
+
+    # While it runs.
+
+    def _receive(self, message: Message) -> None:
+        match message:
+            case Prepare():
+                gevent.spawn(self._guarded, self._prepare, message)
+            case Go():
+                self._driving = gevent.spawn(self._guarded, self._window, message.start)
+            case Stop():
+                self._stop.set()
+            case Quit():
+                gevent.spawn(self._quit)
+            case _:
+                raise TypeError(f"the driver sent {type(message).__name__}")
+
+    def _guarded(self, function: Callable[..., None], *args: Any) -> None:
+        """Run a function of this class; tell the driver when it fails instead of letting it wait."""
+        try:
+            function(*args)
+        except Exception as error:
+            logger.exception("The driver's agent failed")
+            if self._link is not None:
+                self._link.send(Refused(self._number, f"{type(error).__name__}: {error}", input_error=False))
+
+    def _prepare(self, plan: Prepare) -> None:
+        link, environment = self._link, self._environment
+        if link is None or environment is None:
+            return
+        if self._driving is not None:  # of a window that the driver left in the middle
+            self._stop.set()
+            self._driving.join()
+        self._stop.clear()
+        self._number = plan.window
+        try:
+            fresh = self._make_pool(plan, environment)
+        except OSError as error:
+            link.send(Refused(plan.window, f"the TLS files can't be used: {error}", input_error=True))
+            return
+        random.seed(plan.seed * 1000 + plan.index)
+        pool = self._pool
+        if isinstance(pool, OpenPool) and plan.arrivals is not None:
+            pool.prepare(plan, plan.arrivals)
+        elif isinstance(pool, ClosedPool) and plan.users is not None:
+            pool.prepare(plan, plan.users)
+        if pool is not None:
+            pool.drain(plan.drain)
+            if fresh:
+                environment.events.spawning_complete.fire(user_count=len(pool.seats))
+        self._plan = plan
+        gc.collect()
+        gc.freeze()
+        link.send(Prepared(plan.window, len(pool.seats) if pool is not None else 0))
+
+    def _make_pool(self, plan: Prepare, environment: Environment) -> bool:
+        """Users stay as long as the target and the kind of loop do; a new target is a new test to Locust's listeners.
+
+        Returns:
+            Whether the pool is new.
+        """
+        wanted = (plan.target, plan.users)
+        if self._pool_is_for == wanted:
+            return False
+        runner = environment.runner
+        self._end_test(environment)
+        self._sessions.aim(plan.target)
+        environment.host = plan.target.url
+        for cls in environment.user_classes:
+            cls.host = plan.target.url
+        if plan.index >= 0:
+            self._pool = OpenPool(environment) if plan.users is None else ClosedPool(environment)
+        self._pool_is_for = wanted
+        environment.stats.clear_all()
+        environment.events.test_start.fire(environment=environment)
+        if isinstance(runner, (LocalRunner, WorkerRunner)):
+            runner.update_state(STATE_RUNNING)
+        return True
+
+    def _end_test(self, environment: Environment) -> None:
+        if not self._pool_is_for:
+            return
+        environment.events.test_stopping.fire(environment=environment)
+        if self._pool is not None:
+            self._pool.stop(_PATIENCE_WITH_ON_STOP)
+            self._pool = None
+        environment.runner.update_state(STATE_STOPPED)
+        environment.events.test_stop.fire(environment=environment)
+        self._pool_is_for = ()
+
+    def _window(self, start: float) -> None:
+        link, plan, pool = self._link, self._plan, self._pool
+        if link is None or plan is None or pool is None:
+            return
+        recorder = Recorder(plan.window, start, plan.seconds, open_loop=plan.users is None)
+        recorder.user_errors, pool.errors = pool.errors, {}
+        self._requests.follow(recorder)
+        cpu_before = process_time()
+        pool.open(recorder, start)
+        offset = 0
+        while offset < recorder.last and not self._stop.wait(max(0.0, start + offset + 1 - perf_counter())):
+            recorder.flush(link, offset, pool.in_flight)
+            offset += 1
+        self._stop.wait(max(0.0, start + plan.seconds - perf_counter()))
+        stopped = self._stop.is_set()
+        length = min(plan.seconds, max(0.0, perf_counter() - start)) if stopped else plan.seconds
+        due = pool.close()
+        cpu = process_time() - cpu_before
+        in_flight = pool.in_flight
+        recorder.flush(link, offset, in_flight)
+        drained = self._drain(pool, recorder, link, plan.drain)
+        ended = time()
+        if not drained:
+            pool.cut(_PATIENCE_WITH_ON_STOP)
+        recorder.flush(link, None, pool.in_flight)
+        self._requests.follow(None)
+        pool.recorder = None
+        scheduled = due if stopped else pool.scheduled
+        link.send(Done(plan.window, length, scheduled, cpu, drained, ended, recorder.unmeasured, recorder.user_errors))
+
+    def _drain(self, pool: OpenPool | ClosedPool, recorder: Recorder, link: Link, patience: float) -> bool:
+        """Wait until nothing is under way, and go on telling what ends."""
+        deadline = perf_counter() + patience
+        while not pool.drain(min(1.0, max(0.0, deadline - perf_counter()))):
+            recorder.flush(link, None, pool.in_flight)
+            if perf_counter() >= deadline:
+                return False
+        return True
+
+    def _quit(self) -> None:
+        environment = self._environment
+        if environment is None:
+            return
+        self._end_test(environment)
+        environment.runner.quit()
+
+
+_agent: Agent | None = None
+
+
+def install() -> None:
+    """Hook into Locust, once however often the plugin's file is loaded."""
+    global _agent  # noqa: PLW0603 - one per process
+    if _agent is None:
+        _agent = Agent()
+        _agent.install()

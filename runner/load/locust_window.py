@@ -1,0 +1,113 @@
+"""A window on its way to the generating processes, and what they say about it on its way back."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING
+
+from runner.load import wire
+from runner.results.window import Second, Window
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from runner.load.base import WindowPlan
+
+
+class Collected:
+    """What the generating processes said about one window, added up."""
+
+    def __init__(self, window: int, generators: int) -> None:
+        self._window = window
+        self._generators = generators
+        self._final: dict[int, Second] = {}
+        self._live: dict[int, Second] = {}
+        self._ticked: dict[int, int] = {}
+        self._parts: dict[int, list[Second]] = {}
+        self.done: dict[int, wire.Done] = {}
+
+    def take(self, peer: int, message: wire.Message) -> Second | None:
+        """Add a message; the live record of a second when every process has told its part of it."""
+        match message:
+            case wire.Part(window=self._window, second=part):
+                self._final.setdefault(part.offset, Second(part.offset)).add(part)
+                self._parts.setdefault(peer, []).append(part)
+            case wire.Tick(window=self._window, offset=offset, in_flight=in_flight):
+                live = self._live.setdefault(offset, Second(offset))
+                for part in self._parts.pop(peer, []):
+                    live.add(part)
+                live.in_flight += in_flight
+                self._final.setdefault(offset, Second(offset)).in_flight += in_flight
+                self._ticked[offset] = self._ticked.get(offset, 0) + 1
+                if self._ticked[offset] == self._generators:
+                    return self._live.pop(offset)
+            case wire.Done(window=self._window):
+                self.done[peer] = message
+            case _:
+                pass
+        return None
+
+    def window(self, plan: WindowPlan, started: float, *, stopped: bool) -> Window:
+        """The whole window."""
+        done = list(self.done.values())
+        length = max((one.length for one in done), default=0.0)
+        number = max([ceil(length - 1e-6), *(offset + 1 for offset in self._final)])
+        return Window(
+            seconds=[self._final.get(offset, Second(offset)) for offset in range(number)],
+            length=length,
+            open_loop=plan.arrivals is not None,
+            scheduled=sum(one.scheduled for one in done),
+            started=started,
+            ended=max((one.ended for one in done), default=started),
+            generator_cpu=max((one.cpu for one in done), default=0.0) / length if length else 0.0,
+            drained=all(one.drained for one in done),
+            stopped=stopped,
+            unmeasured=sum(one.unmeasured for one in done),
+            user_errors=_summed(one.user_errors for one in done),
+        )
+
+
+def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for one in counts:
+        for key, number in one.items():
+            total[key] = total.get(key, 0) + number
+    return total
+
+
+def prepare_message(plan: WindowPlan, window: int, index: int, of: int) -> wire.Prepare:
+    """What one generating process is told of a plan."""
+    tls = plan.target.tls
+    arrivals = plan.arrivals
+    return wire.Prepare(
+        window=window,
+        target=wire.TargetOnWire(
+            # Locust puts the two together as they are.
+            plan.target.url.rstrip("/"),
+            dict(plan.target.headers),
+            wire.TlsOnWire(_absolute(tls.ca), _absolute(tls.certificate), _absolute(tls.key), tls.verify)
+            if tls
+            else None,
+        ),
+        seconds=plan.seconds,
+        seed=plan.seed,
+        drain=plan.drain,
+        arrivals=wire.ArrivalsOnWire(
+            arrivals.rate,
+            None
+            if arrivals.stages is None
+            else tuple(wire.StageOnWire(one.rate, one.duration) for one in arrivals.stages),
+            arrivals.distribution,
+            arrivals.max_in_flight,
+        )
+        if arrivals
+        else None,
+        users=plan.users,
+        index=index,
+        of=of,
+    )
+
+
+def _absolute(path: Path | None) -> str | None:
+    return None if path is None else str(path.absolute())

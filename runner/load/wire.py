@@ -1,0 +1,233 @@
+"""What the driver and its child processes say to each other: JSON lines over inherited socket pairs.
+
+Headers and TLS travel here and never on a command line, where `ps` would show them. Neither Locust nor pydantic is
+imported: both sides use this module.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any, ClassVar
+
+from runner.results.window import Second
+
+FDS_VARIABLE = "MESHTRIAL_DRIVER_FDS"
+"""Environment variable with the child's socket ends: the first process's, then one for every forked worker."""
+TICKETS_VARIABLE = "MESHTRIAL_DRIVER_TICKETS"
+"""Environment variable with the read end of a pipe with one byte per worker, from which it learns its index."""
+LOADFILE_VARIABLE = "MESHTRIAL_LOADFILE"
+"""Environment variable with the absolute path of the user's file."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageOnWire:
+    """One stage of an arrival profile: rate per second, duration in seconds."""
+
+    rate: float
+    duration: float
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalsOnWire:
+    """An arrival profile, as `runner.load.arrivals.schedule` takes it, and the bound of the pool over all processes."""
+
+    rate: float | None
+    stages: tuple[StageOnWire, ...] | None
+    distribution: str
+    max_in_flight: int
+
+
+@dataclass(frozen=True, slots=True)
+class TlsOnWire:
+    """Absolute paths of PEM files, and whether the server's certificate is verified."""
+
+    ca: str | None
+    certificate: str | None
+    key: str | None
+    verify: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TargetOnWire:
+    """Where requests go: base URL without a trailing slash, headers for every request, TLS."""
+
+    url: str
+    headers: dict[str, str] = field(default_factory=dict)
+    tls: TlsOnWire | None = None
+
+
+class Message:
+    """Base of everything that is sent; its name is on the wire."""
+
+    kinds: ClassVar[dict[str, type[Message]]] = {}
+
+    def __init_subclass__(cls) -> None:
+        Message.kinds[cls.__name__] = cls
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)  # type: ignore[call-overload, no-any-return]  # every kind is a dataclass
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Message:
+        """The message that `to_json` gave."""
+        return cls(**data)
+
+
+def encode(message: Message) -> bytes:
+    """One line of the wire."""
+    return json.dumps([type(message).__name__, message.to_json()], separators=(",", ":")).encode() + b"\n"
+
+
+def decode(line: bytes) -> Message:
+    """The message of one line of the wire."""
+    kind, data = json.loads(line)
+    return Message.kinds[kind].from_json(data)
+
+
+# From the driver to its children.
+
+
+@dataclass(frozen=True)
+class Prepare(Message):
+    """Make users for a window, and wait until they are ready.
+
+    Attributes:
+        window: its number; whatever is said about a window carries it, so that one left in the middle does no harm.
+        index: which of the `of` generating processes the receiver is (0 for the only one); -1 for a master, which
+            generates nothing.
+        of: how many processes share the schedule, the pool and the users.
+    """
+
+    window: int
+    target: TargetOnWire
+    seconds: float
+    seed: int
+    drain: float
+    arrivals: ArrivalsOnWire | None
+    users: int | None
+    index: int
+    of: int
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Prepare:
+        """The message that `to_json` gave."""
+        target, arrivals = data["target"], data["arrivals"]
+        if arrivals and arrivals["stages"] is not None:
+            arrivals["stages"] = tuple(StageOnWire(**stage) for stage in arrivals["stages"])
+        tls = TlsOnWire(**target["tls"]) if target["tls"] else None
+        return cls(
+            **{
+                **data,
+                "target": TargetOnWire(target["url"], target["headers"], tls),
+                "arrivals": ArrivalsOnWire(**arrivals) if arrivals else None,
+            }
+        )
+
+
+@dataclass(frozen=True)
+class Go(Message):
+    """Begin the window at `start` on the system's monotonic clock, in seconds."""
+
+    start: float
+
+
+@dataclass(frozen=True)
+class Stop(Message):
+    """End the window now."""
+
+
+@dataclass(frozen=True)
+class Quit(Message):
+    """Stop the users, then end the process."""
+
+
+# From the children to the driver.
+
+
+@dataclass(frozen=True)
+class Hello(Message):
+    """Locust is up and the user's file is loaded.
+
+    Attributes:
+        role: local, master or worker.
+        index: of a worker, from 0.
+        users: names of the user classes that will run.
+        notes: what the driver does otherwise than Locust alone would, a sentence each.
+    """
+
+    pid: int
+    role: str
+    index: int
+    locust: str
+    users: list[str]
+    notes: list[str]
+
+
+@dataclass(frozen=True)
+class Refused(Message):
+    """What was asked for can't be done: a sentence, and whether it is the user's input that is wrong."""
+
+    window: int
+    reason: str
+    input_error: bool
+
+
+@dataclass(frozen=True)
+class Prepared(Message):
+    """The users are ready; `users` is their number."""
+
+    window: int
+    users: int
+
+
+@dataclass(frozen=True)
+class Part(Message):
+    """What was learnt, in one second of the window, about requests of one of its seconds (mostly the same)."""
+
+    window: int
+    second: Second
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"window": self.window, "second": self.second.to_json()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Part:
+        """The message that `to_json` gave."""
+        return cls(data["window"], Second.from_json(data["second"]))
+
+
+@dataclass(frozen=True)
+class Tick(Message):
+    """Second `offset` of the window is over and all its parts were sent; `in_flight` tasks are under way."""
+
+    window: int
+    offset: int
+    in_flight: int
+
+
+@dataclass(frozen=True)
+class Done(Message):
+    """The window is over and drained.
+
+    Attributes:
+        length: how long load was generated, in seconds.
+        scheduled: arrivals of this process that were due.
+        cpu: seconds of CPU this process used within `length`.
+        drained: whether nothing was under way any more.
+        ended: wall-clock time, seconds since the epoch, when the last response was in.
+        unmeasured: requests that ended within the window and belong to no arrival or task (`on_start`, background).
+        user_errors: exceptions that left tasks, `on_start` or the making of a user, by a description, with their
+            number.
+    """
+
+    window: int
+    length: float
+    scheduled: int
+    cpu: float
+    drained: bool
+    ended: float
+    unmeasured: int
+    user_errors: dict[str, int]

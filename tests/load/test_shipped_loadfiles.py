@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from runner.errors import InputError
+from runner.load.drivers import make_driver
+from runner.mesh.local.apps.bookinfo import reviews
+from runner.spec.model import Load
+
+LOADFILES = Path(__file__).parent.parent.parent / "loadfiles"
+
+
+@pytest.fixture
+def shipped(tmp_path):
+    drivers = []
+
+    def make(name, **keys):
+        driver = make_driver(
+            Load.model_validate({"locust": {"file": LOADFILES / name, **keys}}), work_directory=tmp_path
+        )
+        drivers.append(driver)
+        driver.start()
+        return driver
+
+    yield make
+    for driver in drivers:
+        driver.close()
+
+
+def counts(window):
+    return {
+        (name, status): cell.requests
+        for name, by_status in window.whole().cells.items()
+        for status, cell in by_status.items()
+    }
+
+
+def test_bookinfo_visits_the_page_as_two_users_and_signs_jason_in(shipped, plan_for, server):
+    window = shipped("bookinfo.py").drive(plan_for(rate="20/s"))
+    assert counts(window) == {("/productpage", "200"): 10, ("/productpage as jason", "200"): 10}
+    login = server.seen("/login")[0]
+    assert (login["method"], login["body"]) == ("POST", "username=jason&passwd=jason")
+    signed_in = [one for one in server.seen("/productpage") if "Cookie" in one["headers"]]
+    assert len(signed_in) == 10
+    # The server's page shows no stars.
+    assert window.whole().outcomes == {name: {"no stars": 10} for name in ("/productpage", "/productpage as jason")}
+
+
+def test_bookinfo_can_be_jason_alone(shipped, plan_for, server):
+    window = shipped("bookinfo.py", users=["Jason"]).drive(plan_for(rate="20/s", seconds=0.5))
+    assert counts(window) == {("/productpage as jason", "200"): 10}
+    assert all("Cookie" in one["headers"] for one in server.seen("/productpage"))
+
+
+STARS = '<font class="stars" color="{}"><span class="glyphicon glyphicon-star"></span></font>'
+SORRY = "Sorry, product {} are currently unavailable for this book."
+
+
+PAGES = [
+    (STARS.format("black"), ["black stars"]),
+    (STARS.format("red"), ["red stars"]),
+    ("two plain reviews", ["no stars"]),
+    (reviews.UNAVAILABLE, ["ratings unavailable"]),
+    (SORRY.format("reviews"), ["reviews unavailable"]),
+    (SORRY.format("details") + STARS.format("red"), ["details unavailable", "red stars"]),
+    (SORRY.format("details") + SORRY.format("reviews"), ["details unavailable", "reviews unavailable"]),
+]
+
+
+def in_plain_python(file: str, expression: str, value: object) -> object:
+    """What an expression over a loadfile's names and `value` gives; in a process of its own, for Locust patches all."""
+    script = "import json, runpy, sys; names = runpy.run_path(sys.argv[1]); names['value'] = json.loads(sys.argv[3]); "
+    script += "print(json.dumps(eval(sys.argv[2], names)))"
+    command = [sys.executable, "-c", script, str(LOADFILES / file), expression, json.dumps(value)]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+def test_bookinfo_says_what_a_page_showed():
+    labels = in_plain_python("bookinfo.py", "[outcomes(page) for page in value]", [page for page, _ in PAGES])
+    assert labels == [expected for _, expected in PAGES]
+
+
+def test_http_asks_for_a_list_with_methods_and_weights(shipped, plan_for, server):
+    urls = f"/often 8, GET /status?status=503 1\nPOST /things?text={quote('made')} 1"
+    driver = shipped("http.py", args=["--urls", urls, "--body", '{"a": 1}'])
+    window = driver.drive(plan_for(rate="100/s"))
+    seen = counts(window)
+    assert sum(seen.values()) == len(server.seen()) == 100
+    assert set(seen) == {("/often", "200"), ("/status?status=503", "503"), ("POST /things?text=made", "200")}
+    assert seen["/often", "200"] > 50
+    made = server.seen("/things")[0]
+    assert (made["method"], made["body"], made["headers"]["Content-Type"]) == ("POST", '{"a": 1}', "application/json")
+
+
+def test_http_takes_its_list_from_the_environment(shipped, plan_for, server, monkeypatch):
+    monkeypatch.setenv("LOADFILE_URLS", "/from-the-environment")
+    assert counts(shipped("http.py").drive(plan_for(rate="10/s", seconds=0.5))) == {("/from-the-environment", "200"): 5}
+
+
+def test_http_reads_methods_and_weights():
+    lines = "/a, post /b 2.5\nDELETE https://example.com/c?d=1 1,,"
+    entries = in_plain_python("http.py", "[[one.method, one.url, one.weight] for one in parse(value)]", lines)
+    assert entries == [["GET", "/a", 1.0], ["POST", "/b", 2.5], ["DELETE", "https://example.com/c?d=1", 1.0]]
+
+
+@pytest.mark.parametrize("text", ["here", "FETCH /a", "/a 0", "POST", " , "])
+def test_http_reads_nothing_else(text):
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        in_plain_python("http.py", "parse(value)", text)
+    assert "ValueError: --urls: " in caught.value.stderr
+
+
+def test_http_refuses_a_list_it_cannot_read(shipped):
+    with pytest.raises(InputError, match="ValueError: --urls: '/a b' is not ") as caught:
+        shipped("http.py", args=["--urls", "/a b"])
+    assert Path(caught.value.problems[0].where.file).name == "http.py"
+
+
+@pytest.mark.parametrize("name", ["bookinfo.py", "http.py"])
+def test_both_run_in_plain_locust(server, name):
+    command = [sys.executable, "-m", "locust", "-f", str(LOADFILES / name), "--headless", "--only-summary"]
+    ran = subprocess.run(
+        [*command, "-u", "4", "-r", "10", "-t", "1s", "--host", server.url], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert "Traceback" not in ran.stderr
+    assert len(server.seen()) >= 4
