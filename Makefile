@@ -26,8 +26,8 @@ $(VENV)/dev.stamp: requirements-dev.lock pyproject.toml $(VENV)/run.stamp
 	@touch $@
 
 demo: $(VENV)/run.stamp  ## a quick run of the request-timeout experiment, and where its report is
-	@folder="$$($(BIN)/meshtrial run --quick --fresh --results $(DEMO_RESULTS) experiments/request-timeout.yaml)" \
-		&& echo "open $$PWD/$$folder/report.html"
+	@folder="$$($(BIN)/meshtrial run --quick --fresh --results $(DEMO_RESULTS) experiments/request-timeout.yaml)"; code=$$?; \
+		test -z "$$folder" || echo "open $$PWD/$$folder/report.html"; exit $$code
 
 # Tests that generate load want the machine to themselves; the others share it.
 LOADED := tests/load tests/cli tests/e2e tests/docs
