@@ -1,5 +1,8 @@
 """What all tests share: a state folder of their own, so that no test ever touches a user's mesh or journal."""
 
+import os
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -34,3 +37,22 @@ def repository():
 def meshtrial():
     """The command line of `meshtrial`, as a list."""
     return [sys.executable, "-m", "runner.cli.main"]
+
+
+@pytest.fixture(scope="session")
+def fortio():
+    """fortio's program: the one on PATH, else one that is kept in the user's cache, built when go is there."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "meshtrial" / "bin"
+    found = shutil.which("fortio") or shutil.which("fortio", path=cache)
+    if found is None and (go := shutil.which("go")):
+        command = [go, "install", "fortio.org/fortio@v1.68.0"]
+        try:
+            subprocess.run(
+                command, env={**os.environ, "GOBIN": str(cache)}, check=True, capture_output=True, timeout=240
+            )
+        except (subprocess.SubprocessError, OSError) as error:
+            pytest.skip(f"fortio could not be built: {error}")
+        found = shutil.which("fortio", path=cache)
+    if found is None:
+        pytest.skip("there is no fortio, and no go to build one with")
+    return Path(found)

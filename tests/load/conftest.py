@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -118,3 +119,36 @@ def plan_for(server):
         return plan(server, **keys)
 
     return make
+
+
+@pytest.fixture
+def serve_fortio(fortio):
+    """Start fortio's own server with arguments and get the addresses of its HTTP and its gRPC port."""
+    processes = []
+
+    def serve(*arguments: str) -> tuple[str, str]:
+        ports = ("-http-port", "127.0.0.1:0", "-grpc-port", "127.0.0.1:0")
+        off = [part for name in ("tcp", "udp", "redirect") for part in (f"-{name}-port", "disabled")]
+        process = subprocess.Popen(
+            [fortio, "server", *ports, *off, *arguments], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        processes.append(process)
+        found = {}
+        while len(found) < 2:
+            line = process.stderr.readline()
+            assert line, "fortio's server ended"
+            if match := re.search(r"(http|grpc)\b.* server listening on tcp ([\d.]+:\d+)", line):
+                found[match[1]] = match[2]
+        return found["http"], found["grpc"]
+
+    yield serve
+    for process in processes:
+        process.kill()
+        process.wait(10)
+        process.stderr.close()
+
+
+@pytest.fixture
+def fortio_server(serve_fortio):
+    """fortio's own server: the addresses of its HTTP and its gRPC port."""
+    return serve_fortio()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import ssl
 import sys
 import time
@@ -11,6 +12,7 @@ import time
 from aiohttp import web
 
 seen: list[dict[str, object]] = []
+answers = itertools.count(1)
 
 
 @web.middleware
@@ -31,7 +33,9 @@ async def remember(request: web.Request, handler):
 
 async def answer(request: web.Request) -> web.Response:
     await asyncio.sleep(float(request.query.get("ms", "0")) / 1000)
-    return web.Response(text=request.query.get("text", "ok"), status=int(request.query.get("status", "200")))
+    chosen = next(answers) % int(request.query.get("every", "1")) == 0
+    status = int(request.query.get("status", "200")) if chosen else 200
+    return web.Response(text=request.query.get("text", "ok"), status=status)
 
 
 async def login(request: web.Request) -> web.Response:

@@ -117,11 +117,6 @@ def test_arguments_that_the_experiment_has_keys_for(drive, argument, key):
     assert problem.suggestion == f"Use the key {key} of the experiment file"
 
 
-def test_fortio_is_not_driven_yet(tmp_path):
-    with pytest.raises(InputError, match="does not drive fortio"):
-        make_driver(Load.model_validate({"fortio": {}}), work_directory=tmp_path)
-
-
 def test_a_driver_that_was_not_started_says_so(drive, plan_for):
     with pytest.raises(DriverError, match="was not started"):
         drive(GOOD).drive(plan_for())

@@ -292,6 +292,8 @@ def test_outcomes_failures_and_silence_are_told_apart(drive, plan_for, client):
                     response.success()
                 self.client.get("/?status=503", name="refused")
                 self.client.get("/hang-up", name="silent")
+                with self.client.get("/hang-up", name="forgiven", catch_response=True) as response:
+                    response.success()
     """)
     driver.start()
     window = driver.drive(plan_for(rate="20/s"))
@@ -305,6 +307,7 @@ def test_outcomes_failures_and_silence_are_told_apart(drive, plan_for, client):
         ("liked", "404"): (20, 0, 0),
         ("refused", "503"): (20, 20, 0),
         ("silent", "0"): (20, 20, 20),
+        ("forgiven", "0"): (20, 0, 20),
     }
     assert sum(whole.exceptions.values()) == 20
     assert whole.cells["silent"]["0"].response.count == 0
