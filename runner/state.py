@@ -52,11 +52,19 @@ def work_directory() -> Iterator[Path]:
         ) from None
     for other in home.iterdir():
         pid = other.name.partition("-")[0]
-        if pid.isdigit() and not Path(f"/proc/{pid}").exists():
+        if pid.isdigit() and not _is_alive(int(pid)):
             shutil.rmtree(other, ignore_errors=True)
     try:
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            home.rmdir()
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:
+        return True
+    return True

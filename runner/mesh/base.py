@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from contextlib import AbstractContextManager
 
+    from runner.errors import Problem
     from runner.istio.resource import Resource, ResourceKey
 
 
@@ -37,6 +38,7 @@ class MeshDescription:
         proxies: names of all proxies.
         workloads: by service, the workloads behind it (`{"reviews": ["reviews-v1", ...]}`).
         joined: whether it was up before this command.
+        url: the target, of kind none; without a user's name and password.
     """
 
     kind: str
@@ -46,6 +48,7 @@ class MeshDescription:
     proxies: list[str] = field(default_factory=list)
     workloads: dict[str, list[str]] = field(default_factory=dict)
     joined: bool = False
+    url: str | None = None
 
 
 class Mesh(Protocol):
@@ -75,6 +78,14 @@ class Mesh(Protocol):
         Raises:
             InputError: a resource can't be held by this mesh; file, line and reason.
         """
+        ...
+
+    def entry_problems(self, resources: Sequence[Resource], source: str, host: str | None) -> list[tuple[str, Problem]]:
+        """What is wrong with a load's `from` and `host` in a state, each under its key (`from`, `host`)."""
+        ...
+
+    def workloads(self) -> dict[str, list[str]]:
+        """By service, the workloads behind it; empty when they can't be known."""
         ...
 
     def apply(self, put: Sequence[Resource], delete: Sequence[ResourceKey]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from runner.spec.model import ClusterMesh, LocalMesh, MeshChoice, NoMesh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from threading import Event
 
     from runner.istio.resource import Resource
     from runner.mesh.base import Mesh
@@ -30,27 +31,36 @@ class Preview(Protocol):
         """
         ...
 
+    def entry_problems(self, resources: Sequence[Resource], source: str, host: str | None) -> list[tuple[str, Problem]]:
+        """What is wrong with a load's `from` and `host` in a state, each under its key (`from`, `host`)."""
+        ...
+
+    def workloads(self) -> dict[str, list[str]]:
+        """By service, the workloads behind it; empty when they can't be known."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class MeshKind:
     """A kind of mesh.
 
     Attributes:
-        open: joins the mesh that is up, or starts one of its own (always when the second argument, `fresh`, is true).
+        open: joins the mesh that is up, or starts one of its own (always when the second argument, `fresh`, is true); gives
+            up starting it when the third, an event, is set.
         preview: tries states without anything running.
         reopen: the mesh of an identity (`MeshDescription.identity`), None when it is gone.
     """
 
-    open: Callable[[MeshChoice, bool], Mesh]
+    open: Callable[[MeshChoice, bool, Event | None], Mesh]
     preview: Callable[[MeshChoice], Preview]
     reopen: Callable[[str], Mesh | None]
 
 
-def _open_local(choice: MeshChoice, fresh: bool) -> Mesh:
+def _open_local(choice: MeshChoice, fresh: bool, stop: Event | None) -> Mesh:
     from runner.mesh.local.mesh import LocalMesh as Local  # noqa: PLC0415 - only the kind in use is loaded
 
     app = _local(choice).app
-    return (None if fresh else Local.join(app)) or Local.start(app)
+    return (None if fresh else Local.join(app)) or Local.start(app, stop=stop)
 
 
 def _preview_local(choice: MeshChoice) -> Preview:
@@ -65,15 +75,40 @@ def _reopen_local(identity: str) -> Mesh | None:
     return Local.reopen(identity)
 
 
+def _open_none(
+    choice: MeshChoice,
+    fresh: bool,  # noqa: ARG001 - a URL is as fresh as it is
+    stop: Event | None,  # noqa: ARG001 - nothing is started
+) -> Mesh:
+    from runner.mesh.none import PlainTarget  # noqa: PLC0415 - only the kind in use is loaded
+
+    if not isinstance(choice, NoMesh):
+        raise TypeError(choice)
+    return PlainTarget(choice.none.url)
+
+
+def _preview_none(_choice: MeshChoice) -> Preview:
+    from runner.mesh.none import PlainPreview  # noqa: PLC0415 - only the kind in use is loaded
+
+    return PlainPreview()
+
+
+def _reopen_none(_identity: str) -> Mesh | None:
+    return None
+
+
 def _local(choice: MeshChoice) -> LocalMesh:
     if not isinstance(choice, LocalMesh):
         raise TypeError(choice)
     return choice
 
 
-KINDS: dict[type[MeshChoice], MeshKind] = {LocalMesh: MeshKind(_open_local, _preview_local, _reopen_local)}
+KINDS: dict[type[MeshChoice], MeshKind] = {
+    LocalMesh: MeshKind(_open_local, _preview_local, _reopen_local),
+    NoMesh: MeshKind(_open_none, _preview_none, _reopen_none),
+}
 
-KINDS_BY_NAME: dict[str, MeshKind] = {"local": KINDS[LocalMesh]}
+KINDS_BY_NAME: dict[str, MeshKind] = {"local": KINDS[LocalMesh], "none": KINDS[NoMesh]}
 
 _NAMES: dict[type[MeshChoice], str] = {LocalMesh: "local", ClusterMesh: "cluster", NoMesh: "none"}
 

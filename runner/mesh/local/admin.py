@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-_TIMEOUT = 10.0
+_TIMEOUT = 30.0
 
 
 class AdminError(Exception):

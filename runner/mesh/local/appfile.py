@@ -11,28 +11,37 @@ clients: [client]                   # Deployments without a command: a sidecar o
 
 from __future__ import annotations
 
+import difflib
+import re
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from runner.errors import InputError, Problem
-from runner.istio.kube import Deployment
+from runner.istio.kube import Deployment, Service
 from runner.istio.load import load_manifests, merge, typed
 from runner.mesh.local.topology import Pod, Topology
-from runner.yamlfile import read_documents, suggest, validate
+from runner.yamlfile import read_documents, shown_path, suggest, validate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from runner.errors import Position
     from runner.istio.resource import Resource
 
 SHIPPED = Path(__file__).parent / "apps"
 GATEWAY = "istio-ingressgateway"
 _GATEWAY_LABELS = {"istio": "ingressgateway", "app": GATEWAY}
 _MOST_PODS = 60
+
+
+def _names_a_folder(value: str) -> str:
+    if not re.fullmatch(r"[a-zA-Z0-9][a-zA-Z0-9._-]*", value):
+        raise ValueError(f"{value!r} names a folder, so it takes letters, digits and . _ -")
+    return value
 
 
 class Command(BaseModel):
@@ -51,7 +60,7 @@ class AppDeclaration(BaseModel):
     """The app file's keys."""
 
     model_config = ConfigDict(extra="forbid")
-    app: str
+    app: Annotated[str, Field(max_length=60), AfterValidator(_names_a_folder)]
     manifests: list[Path] = Field(min_length=1)
     base: list[Path] = Field(default_factory=list)
     front: str
@@ -147,7 +156,7 @@ def find_app(name: str) -> Path:
         InputError: there is no such app.
     """
     if "/" in name or name.endswith((".yaml", ".yml")):
-        return Path(name)
+        return Path(name).absolute()
     path = SHIPPED / name / "app.yaml"
     if not path.is_file():
         shipped = sorted(entry.parent.name for entry in SHIPPED.glob("*/app.yaml"))
@@ -162,7 +171,7 @@ def load_app(path: Path) -> AppFile:
     Raises:
         InputError: something in it can't be used; file, line, column.
     """
-    documents = read_documents(path)
+    documents = read_documents(path, shown_path(path))
     if len(documents) != 1:
         raise InputError(Problem(f"{path}: an app file holds exactly one YAML document"))
     document = documents[0]
@@ -172,9 +181,18 @@ def load_app(path: Path) -> AppFile:
     def resources(key: str, files: list[Path]) -> list[Resource]:
         found: list[Resource] = []
         for index, file in enumerate(files):
+            shown = shown_path(folder / file)
             if not (folder / file).is_file():
-                raise InputError(Problem(f"no such file: {folder / file}", document.position((key, index))))
-            found += load_manifests(folder / file)
+                near = difflib.get_close_matches(file.name, [entry.name for entry in folder.iterdir()], n=1)
+                raise InputError(
+                    Problem(
+                        f"{shown}: no such file",
+                        document.position((key, index)),
+                        "a manifest",
+                        f'Did you mean "{file.parent / near[0]}"?' if near else None,
+                    )
+                )
+            found += load_manifests(folder / file, shown)
         return found
 
     manifests = resources("manifests", declared.manifests)
@@ -205,9 +223,10 @@ def load_app(path: Path) -> AppFile:
     ]
     if sum(workload.replicas for workload in workloads.values()) > _MOST_PODS:
         problems.append(Problem(f"more than {_MOST_PODS} pods don't fit one embedded mesh", document.position(())))
+    services = [resource for resource in manifests if resource.key.kind == "Service"]
+    problems += _front_problems(declared.front, services, document.position(("front",)))
     if problems:
         raise InputError(problems)
-    services = [resource for resource in manifests if resource.key.kind == "Service"]
     base = resources("base", declared.base)
     return AppFile(
         name=declared.app,
@@ -217,6 +236,20 @@ def load_app(path: Path) -> AppFile:
         commands=declared.commands,
         front=declared.front,
     )
+
+
+def _front_problems(front: str, services: list[Resource], where: Position) -> Iterator[Problem]:
+    """What is wrong with the service that load from a workload talks to."""
+    ports = {
+        resource.key.name: [str(port.port) for port in item.ports]
+        for resource in services
+        if isinstance(item := typed(resource), Service)
+    }
+    known = [f"{name}:{port}" for name, numbers in ports.items() for port in numbers]
+    if front not in {*known, *(name for name, numbers in ports.items() if "80" in numbers)}:
+        yield Problem(
+            f'no Service has "{front}"', where, "one of " + ", ".join(known) if known else None, suggest(front, known)
+        )
 
 
 def command_line(command: Command, pod: Pod) -> list[str]:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import MeshError
@@ -22,7 +23,6 @@ from runner.state import meshes_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from runner.istio.resource import Resource
 
@@ -80,6 +80,10 @@ class Instance:
         topology = Topology(record["topology"]["app"], pods)
         return cls(folder, topology, record["app_file"], record["front"], record["envoy"], record["owned"])
 
+    def runs(self, app_file: Path) -> bool:
+        """Whether this mesh was started from that app file."""
+        return Path(self.app_file).resolve() == app_file.resolve()
+
     def lives(self) -> bool:
         """Whether the supervisor runs (it holds a lock as long as it does)."""
         return _locked(self.folder / LOCK)
@@ -92,12 +96,12 @@ class Instance:
             return []
         return [Death(**json.loads(line)) for line in lines]
 
-    def applied(self) -> list[Resource]:
-        """What the mesh was last told to hold, in the order it was applied."""
+    def applied(self) -> list[Resource] | None:
+        """What the mesh was last told to hold, in the order it was applied; None when that was never noted."""
         try:
             text = (self.folder / _APPLIED).read_text(encoding="utf-8")
         except FileNotFoundError:
-            return []
+            return None
         return [resource_from_record(record) for record in json.loads(text)]
 
     def save_applied(self, resources: Sequence[Resource]) -> None:
@@ -140,6 +144,7 @@ def living_instances() -> list[Instance]:
         try:
             instance = Instance.read(folder)
         except (OSError, ValueError, KeyError, TypeError):
+            _remove_wreck(folder)
             continue
         if instance.lives():
             found.append(instance)
@@ -148,9 +153,15 @@ def living_instances() -> list[Instance]:
     return found
 
 
-def standing_instance(app: str | None = None) -> Instance | None:
-    """The mesh that `mesh up` left running, of an app or of any."""
-    standing = [item for item in living_instances() if not item.owned and app in {None, item.topology.app}]
+def _remove_wreck(folder: Path) -> None:
+    """Remove what is left of a mesh whose start or end was cut off, unless somebody is at it right now."""
+    if (folder / _USE).exists() and not _locked(folder / _USE) and not _locked(folder / LOCK):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def standing_instance(app_file: Path | None = None) -> Instance | None:
+    """The mesh that `mesh up` left running last, of an app file or of any."""
+    standing = [item for item in living_instances() if not item.owned and (app_file is None or item.runs(app_file))]
     return standing[-1] if standing else None
 
 

@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import MeshError, StorageError
-from runner.mesh.local.admin import AdminClient, AdminError
 from runner.mesh.local.appfile import command_line
 from runner.mesh.local.instance import Instance
 from runner.mesh.local.network import check_free, claim_network
-from runner.mesh.local.supervisor import PROCESSES
+from runner.mesh.local.readiness import READY_LIMIT, wait_ready
+from runner.mesh.local.supervisor import LET_GO, PROCESSES
 from runner.mesh.local.topology import ADMIN_PORT, HTTP_PROXY_PORT
 from runner.mesh.local.translate import ProxyPaths, bootstrap, translate
-from runner.mesh.local.xds import envoy_words, read_held, wanted, write_first
+from runner.mesh.local.xds import wanted, write_first
 from runner.state import meshes_home
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+    from threading import Event
 
     from runner.istio.resource import Resource
     from runner.mesh.local.appfile import AppFile
     from runner.mesh.local.topology import Pod
     from runner.mesh.local.xds import Wanted
-
-READY_LIMIT = 30.0
-"""The longest wait, in seconds, for all processes to be ready: a bound for failure, never a delay."""
 
 ENVOY_WORKERS = 2
 """Worker threads per Envoy: circuit breaking shows as in Istio's guide with two or more only (measured, istio-to-envoy.md)."""
@@ -91,12 +88,13 @@ def envoy_log(instance_folder: Path, pod: Pod) -> Path:
     return instance_folder / f"{pod.name}.envoy.log"
 
 
-def launch(app: AppFile, *, owned: bool) -> Launched:
+def launch(app: AppFile, *, owned: bool, stop: Event | None = None) -> Launched:
     """Start a mesh of `app` with its base resources, and return when every process is ready.
 
     Args:
         app: the app.
         owned: whether the mesh ends with this process.
+        stop: ends the wait when set; the mesh is ended then.
 
     Raises:
         MeshError: a port is taken, or a process did not become ready; nothing is left behind.
@@ -122,7 +120,7 @@ def launch(app: AppFile, *, owned: bool) -> Launched:
             check_free(_listening(instance, wants))
             (folder / PROCESSES).write_text(json.dumps(list(_processes(instance, app, envoy))), encoding="utf-8")
             owner, supervisor = _start_supervisor(instance, claim.guard)
-            _wait_ready(instance, app, wants, supervisor)
+            wait_ready(instance, app, wants, supervisor, stop)
             instance.save_applied(app.resources)
     except BaseException as error:
         if owner is not None:
@@ -133,11 +131,22 @@ def launch(app: AppFile, *, owned: bool) -> Launched:
         raise
     finally:
         claim.guard.close()
-    if not owned:
-        os.close(owner)
-        supervisor.returncode = 0  # it outlives this process on purpose: nobody waits for it
-        return Launched(instance, wants, None, None)
-    return Launched(instance, wants, owner, supervisor)
+    launched = Launched(instance, wants, owner, supervisor)
+    return launched if owned else let_go(launched)
+
+
+def let_go(launched: Launched) -> Launched:
+    """Make a mesh outlive this process; what it is then."""
+    instance = replace(launched.instance, owned=False)
+    if launched.owner is not None:
+        if launched.instance.owned:
+            instance.save()
+            with contextlib.suppress(BrokenPipeError):
+                os.write(launched.owner, LET_GO)
+        os.close(launched.owner)
+    if launched.supervisor is not None:
+        launched.supervisor.returncode = 0  # it outlives this process on purpose: nobody waits for it
+    return Launched(instance, launched.wanted, None, None)
 
 
 def config_for(instance: Instance, pod: Pod, resources: Sequence[Resource]) -> Wanted:
@@ -239,66 +248,6 @@ def _start_supervisor(instance: Instance, guard: socket.socket) -> tuple[int, su
         os.close(read_end)
     (instance.folder / "supervisor.pid").write_text(str(supervisor.pid), encoding="utf-8")
     return write_end, supervisor
-
-
-def _wait_ready(
-    instance: Instance, app: AppFile, wants: dict[str, Wanted], supervisor: subprocess.Popen[bytes]
-) -> None:
-    deadline = time.monotonic() + READY_LIMIT
-    waiting_proxies = {pod.name: AdminClient(pod) for pod in instance.topology.pods}
-    waiting_apps = {pod.name: pod for pod in instance.topology.pods if pod.workload in app.commands}
-    while waiting_proxies or waiting_apps:
-        for name, client in list(waiting_proxies.items()):
-            with contextlib.suppress(AdminError):
-                if read_held(client).holds(wants[name]):
-                    client.close()
-                    del waiting_proxies[name]
-        for name, pod in list(waiting_apps.items()):
-            if _app_ready(pod, app.commands[pod.workload].ready):
-                del waiting_apps[name]
-        if not (waiting_proxies or waiting_apps):
-            return
-        if supervisor.poll() is not None:
-            log = (instance.folder / "supervisor.log").read_text(encoding="utf-8", errors="replace")
-            raise MeshError(
-                f"the mesh's supervisor ended: {log.strip().splitlines()[-1] if log.strip() else 'no reason given'}"
-            )
-        for death in instance.deaths():
-            pod_name, _, part = death.name.rpartition(" ")
-            log_file = instance.folder / f"{pod_name}.{'envoy' if part == 'proxy' else 'app'}.log"
-            raise MeshError(f"{death.name} {death.how}: {_last_words(log_file)}")
-        if time.monotonic() > deadline:
-            late = [f"{name} proxy" for name in waiting_proxies] + [f"{name} app" for name in waiting_apps]
-            words = [envoy_words(envoy_log(instance.folder, client.pod)) for client in waiting_proxies.values()]
-            words += [_last_words(instance.folder / f"{name}.app.log") for name in waiting_apps]
-            raise MeshError(
-                f"not ready after {READY_LIMIT:.0f} s: {', '.join(late)}: {'; '.join(dict.fromkeys(words))}"
-            )
-        time.sleep(_POLL)
-
-
-def _app_ready(pod: Pod, path: str | None) -> bool:
-    port = pod.ports[0]
-    try:
-        if path is None:
-            socket.create_connection((pod.app, port), timeout=1).close()
-            return True
-        connection = http.client.HTTPConnection(pod.app, port, timeout=2)
-        try:
-            connection.request("GET", path)
-            return connection.getresponse().status < 400  # noqa: PLR2004 - HTTP's own border
-        finally:
-            connection.close()
-    except (OSError, http.client.HTTPException):
-        return False
-
-
-def _last_words(log: Path) -> str:
-    try:
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    except OSError:
-        lines = []
-    return lines[-1] if lines else f"it said nothing ({log.name})"
 
 
 def _envoy_version(envoy: str) -> str:

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
 import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import ConfigRejectedError, InputError, MeshError, Problem
+from runner.errors import ConfigRejectedError, InputError, MeshError, Problem, StorageError
 from runner.mesh.base import Entry, MeshDescription
 from runner.mesh.local import launch
 from runner.mesh.local.access_log import lines_between
 from runner.mesh.local.admin import AdminClient, AdminFleet
-from runner.mesh.local.appfile import GATEWAY, find_app, load_app
+from runner.mesh.local.appfile import find_app, load_app
+from runner.mesh.local.entry import GATEWAY_NAMES, entry_problems, find_pod, split_host, workloads_by_service
 from runner.mesh.local.instance import living_instances, standing_instance
 from runner.mesh.local.preview import check_state, without_declared
 from runner.mesh.local.translate import translate
 from runner.mesh.local.translate.names import listen_port
 from runner.mesh.local.xds import held_versions, push
-from runner.yamlfile import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from threading import Event
 
     from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.local.instance import Instance
@@ -49,25 +49,31 @@ class LocalMesh:
         self._joined = joined
         self._app = load_app(Path(instance.app_file))
         self._fleet = AdminFleet(instance.topology.pods)
-        self._resources = instance.applied() or self._app.resources
+        applied = instance.applied()
+        self._resources = self._app.resources if applied is None else applied
         self._wanted = self._configs(self._resources)
+        self._unsure = False
+        """Whether an apply broke off, so that some proxies may hold something else than `_wanted`."""
 
     @classmethod
-    def start(cls, app: str, *, owned: bool = True) -> LocalMesh:
-        """Start a mesh for an app (a shipped one's name, or the path of an app file).
+    def start(cls, app: str, *, owned: bool = True, stop: Event | None = None) -> LocalMesh:
+        """Start a mesh for an app (a shipped one's name, or the path of an app file); give up when `stop` is set.
 
         Raises:
             InputError: the app file can't be used.
             MeshError: it could not be started.
         """
-        launched = launch.launch(load_app(find_app(app)), owned=owned)
+        launched = launch.launch(load_app(find_app(app)), owned=owned, stop=stop)
         return cls(launched.instance, launched, joined=False)
 
     @classmethod
     def join(cls, app: str | None = None) -> LocalMesh | None:
-        """The mesh that `mesh up` left running (of an app, or of any); None without one."""
-        name = load_app(find_app(app)).name if app else None
-        instance = standing_instance(name)
+        """The mesh that `mesh up` left running (of an app, or of any); None without one.
+
+        Raises:
+            InputError: there is no such app.
+        """
+        instance = standing_instance(find_app(app) if app else None)
         return cls(instance, joined=True) if instance else None
 
     @classmethod
@@ -80,20 +86,19 @@ class LocalMesh:
 
     def describe(self) -> MeshDescription:
         """What this mesh is."""
-        services: dict[str, list[str]] = {}
-        for pod in self.instance.topology.pods:
-            service = pod.labels.get("app", pod.workload)
-            if pod.workload not in services.setdefault(service, []):
-                services[service].append(pod.workload)
         return MeshDescription(
             kind="local",
             identity=self.instance.identity,
             app=self.instance.topology.app,
             envoy=self.instance.envoy,
             proxies=[pod.name for pod in self.instance.topology.pods],
-            workloads=services,
+            workloads=self.workloads(),
             joined=self._joined,
         )
+
+    def workloads(self) -> dict[str, list[str]]:
+        """By service, the workloads behind it."""
+        return workloads_by_service(self.instance.topology)
 
     def workload_of(self, proxy: str) -> str:
         """The workload that a proxy belongs to."""
@@ -110,7 +115,8 @@ class LocalMesh:
         What another command applied in the meantime is read first; what a command that died left half written is put right.
         """
         with self.instance.in_use(who):
-            self._resources = self.instance.applied() or self._app.resources
+            applied = self.instance.applied()
+            self._resources = self._app.resources if applied is None else applied
             self._wanted = self._configs(self._resources)
             held = self.versions()
             stray = [name for name, wanted in self._wanted.items() if held.get(name) != wanted.version]
@@ -125,6 +131,10 @@ class LocalMesh:
             InputError: the state can't be held by the embedded mesh.
         """
         return check_state(self._app, self.instance.topology, resources)
+
+    def entry_problems(self, resources: Sequence[Resource], source: str, host: str | None) -> list[tuple[str, Problem]]:
+        """What is wrong with a load's `from` and `host` in a state, each under its key."""
+        return list(entry_problems(self.instance.topology, self.instance.front, resources, source, host))
 
     def apply(self, put: Sequence[Resource], delete: Sequence[ResourceKey] = ()) -> dict[str, str]:
         """Replace or add `put`, remove `delete`; returns once every proxy holds the result.
@@ -150,19 +160,31 @@ class LocalMesh:
         return self._move(list(resources))
 
     def _move(self, resources: list[Resource]) -> dict[str, str]:
+        try:
+            return self._move_to(resources)
+        except OSError as error:
+            raise StorageError(
+                f"the mesh's folder {self.instance.folder} can't be written: {error.strerror or error}",
+                advice="Free space, or set XDG_STATE_HOME to a writable place",
+            ) from None
+
+    def _move_to(self, resources: list[Resource]) -> dict[str, str]:
         after = self._configs(resources)
-        before = self._wanted
+        before, self._unsure = {} if self._unsure else self._wanted, True
         try:
             self._push_all(before, after)
         except ConfigRejectedError as error:
             with contextlib.suppress(MeshError):
-                self._push_all(after, before)
+                self._push_all(after, self._wanted)
+                self._unsure = False
             blamed = self._blame(str(error), resources)
             if blamed:
                 places = ", ".join(f"{resource.position()} ({resource.key})" for resource in blamed)
                 error.what += f"; caused by {places}"
-            error.restored = "Every proxy was given back what it held before"
+            if not self._unsure:
+                error.restored = "Every proxy was given back what it held before"
             raise
+        self._unsure = False
         self._wanted = after
         self._resources = resources
         self.instance.save_applied(resources)
@@ -247,13 +269,12 @@ class LocalMesh:
         Raises:
             InputError: there is no such workload, or no HTTP server at the gateway.
         """
-        if source in {"gateway", GATEWAY}:
+        if source in GATEWAY_NAMES:
             return Entry(self.gateway_url(), {"Host": host} if host else {})
         pod = self.find_pod(source)
         target = host or self.instance.front
-        name, _, port = target.partition(":")
-        listening = listen_port(int(port) if port else http.client.HTTP_PORT)
-        return Entry(f"http://{pod.outbound}:{listening}", {"Host": target if port else name})
+        _, port = split_host(target)
+        return Entry(f"http://{pod.outbound}:{listen_port(port)}", {"Host": target})
 
     def find_pod(self, workload: str) -> Pod:
         """The (first) pod of a workload, a pod's name or a service's name with one workload.
@@ -261,22 +282,7 @@ class LocalMesh:
         Raises:
             InputError: there is none.
         """
-        pods = self.instance.topology.pods
-        wanted = GATEWAY if workload in {"gateway", "ingressgateway"} else workload
-        for pod in pods:
-            if wanted in {pod.name, pod.workload}:
-                return pod
-        of_app = [pod for pod in pods if pod.labels.get("app") == wanted]
-        if len({pod.workload for pod in of_app}) == 1:
-            return of_app[0]
-        known = ["gateway", *dict.fromkeys(pod.workload for pod in pods if pod.role == "sidecar")]
-        raise InputError(
-            Problem(
-                f'there is no workload "{workload}" in this mesh',
-                expected="one of " + ", ".join(known),
-                suggestion=suggest(workload, known),
-            )
-        )
+        return find_pod(self.instance.topology, workload)
 
     def gateway_url(self) -> str:
         """The base URL of the ingress gateway's first HTTP port.
@@ -299,8 +305,11 @@ class LocalMesh:
             launch.end(self.instance, launched.supervisor)
 
     def leave_running(self) -> None:
-        """Close without ending the mesh."""
+        """Close without ending the mesh; one that this command started for itself becomes a standing one."""
         self._fleet.close()
+        launched, self._launched = self._launched, None
+        if launched is not None:
+            launch.let_go(launched)
 
 
 def _listener_ports(wanted: Wanted, address: str) -> list[int]:

@@ -5,6 +5,7 @@ A bound socket is the claim: the kernel lets one process have it, and takes it b
 
 from __future__ import annotations
 
+import errno
 import random
 import socket
 from dataclasses import dataclass
@@ -62,9 +63,11 @@ def check_free(endpoints: Iterable[tuple[str, int]]) -> None:
             try:
                 probe.bind((address, port))
             except OSError as error:
+                advice = f"End the program that listens on 0.0.0.0:{port}, or have it listen on 127.0.0.1 only"
+                if error.errno == errno.EACCES:
+                    advice = "Ports below 1024 need root: give the container another port in the app's manifests"
                 raise MeshError(
-                    f"port {port} at {address} can't be used ({error.strerror}){_holder(port)}",
-                    advice=f"End the program that listens on 0.0.0.0:{port}, or have it listen on 127.0.0.1 only",
+                    f"port {port} at {address} can't be used ({error.strerror}){_holder(port)}", advice=advice
                 ) from None
 
 

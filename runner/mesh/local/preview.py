@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import InputError, Problem
+from runner.istio.kube import Deployment
 from runner.istio.lint import PodLabels, lint
-from runner.mesh.local.appfile import find_app, load_app
+from runner.istio.load import typed
+from runner.mesh.local.appfile import Workload, find_app, load_app
+from runner.mesh.local.entry import entry_problems, workloads_by_service
 from runner.mesh.local.translate import ProxyPaths, check_supported, translate
+from runner.yamlfile import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +26,11 @@ _DECLARED_KINDS = frozenset({"Deployment", "ServiceAccount"})
 
 
 class LocalPreview:
-    """An embedded mesh in thought."""
+    """An embedded mesh in thought.
+
+    Raises:
+        InputError: the app file can't be used.
+    """
 
     def __init__(self, app: str) -> None:
         self._app = load_app(find_app(app))
@@ -38,6 +47,14 @@ class LocalPreview:
             InputError: the state can't be held.
         """
         return check_state(self._app, self._topology, resources)
+
+    def entry_problems(self, resources: Sequence[Resource], source: str, host: str | None) -> list[tuple[str, Problem]]:
+        """What is wrong with a load's `from` and `host` in a state, each under its key."""
+        return list(entry_problems(self._topology, self._app.front, resources, source, host))
+
+    def workloads(self) -> dict[str, list[str]]:
+        """By service, the workloads behind it."""
+        return workloads_by_service(self._topology)
 
 
 def check_state(app: AppFile, topology: Topology, resources: Sequence[Resource]) -> list[str]:
@@ -87,4 +104,22 @@ def without_declared(app: AppFile, resources: Sequence[Resource]) -> list[Resour
                     suggestion="Declare it, with the command that runs it, in the app file",
                 )
             )
+        if isinstance(deployment := typed(resource), Deployment):
+            _refuse_another(resource, Workload.of(resource, deployment), app)
     return [resource for resource in resources if resource.key.kind not in _DECLARED_KINDS]
+
+
+def _refuse_another(resource: Resource, wanted: Workload, app: AppFile) -> None:
+    """A Deployment whose pods would be others than those that run can't be applied, so it is no use to say that it was."""
+    runs = app.workloads[wanted.name]
+    for field, there in asdict(runs).items():
+        here = getattr(wanted, field)
+        if here != there:
+            raise InputError(
+                Problem(
+                    f"the Deployment {wanted.name} has other {field.replace('_', ' ')} than the workload that runs",
+                    resource.position(),
+                    expected=f"{there}, as in {shown_path(app.path)}",
+                    suggestion="The embedded mesh can't change workloads that run: use an app file of your own",
+                )
+            )

@@ -1,8 +1,8 @@
 """The one process that owns all processes of an embedded mesh: `python -m runner.mesh.local.supervisor FOLDER`.
 
 It starts what `processes.json` in the mesh's folder lists, writes down which child died and how, and ends everything when
-it is told to (SIGTERM), or when its owner's pipe closes. Without an owner (`mesh up`) it is the mesh. It never restarts a
-child: a proxy that died is evidence.
+it is told to (SIGTERM), or when its owner's pipe closes. Without an owner (`mesh up`), or once its owner let it go (a byte on the
+pipe), it is the mesh. It never restarts a child: a proxy that died is evidence.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ LOCK = "alive.lock"
 PIDS = "pids"
 DEATHS = "deaths.jsonl"
 PROCESSES = "processes.json"
+LET_GO = b"."
 
 _GRACE = 2.0
 
@@ -54,8 +55,11 @@ def supervise(folder: Path, owner: int | None) -> int:
             waiting.register(owner, selectors.EVENT_READ)
         while not ending:
             for key, _ in waiting.select():
-                if key.fd == owner and not os.read(owner, 1):
-                    ending.append(0)
+                if key.fd == owner:
+                    if os.read(owner, 1) == LET_GO:
+                        waiting.unregister(owner)
+                    else:
+                        ending.append(0)
                 elif key.fd == wake_read:
                     with contextlib.suppress(BlockingIOError):
                         os.read(wake_read, 4096)

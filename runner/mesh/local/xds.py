@@ -24,15 +24,20 @@ if TYPE_CHECKING:
     from runner.mesh.local.admin import AdminClient, AdminFleet
     from runner.mesh.local.translate import ProxyConfig, ProxyPaths, XdsResource
 
-CONFIRM_LIMIT = 15.0
+CONFIRM_LIMIT = 60.0
 """The longest wait, in seconds, for a proxy to take a config: a bound for failure, never a delay."""
 
 _POLL = 0.001
 _STATUS = (
-    "/stats?filter=^(cluster_manager%5C.(cds%5C.(version_text|update_rejected)|warming_clusters)"
+    "/stats?usedonly&filter=^(cluster_manager%5C.(cds%5C.(version_text|update_rejected)|warming_clusters)"
     "|listener_manager%5C.(lds%5C.(version_text|update_rejected)|total_listeners_warming|workers_started)"
     "|http%5C..*%5C.rds%5C..*%5C.(version_text|update_rejected))$"
 )
+"""Used ones only, which spares an Envoy from looking at a thousand names: a counter that is not there never moved."""
+_VERSIONS = "/stats?type=TextReadouts&filter=version_text$"
+"""The versions alone: a quarter of what `_STATUS` costs an Envoy, which goes through every counter for that one."""
+_WHOLE_EVERY = 8
+"""Of how many polls one asks for `_STATUS` all the same: a refusal shows there only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,9 +103,9 @@ def wanted(config: ProxyConfig, paths: ProxyPaths) -> Wanted:
 
 
 def _file(resources: Sequence[XdsResource]) -> tuple[str, str]:
-    body = [resource.config for resource in resources]
-    version = _hash(json.dumps(body, sort_keys=True))
-    return json.dumps({"version_info": version, "resources": body}), version
+    body = json.dumps([resource.config for resource in resources], sort_keys=True)
+    version = _hash(body)
+    return f'{{"version_info": "{version}", "resources": {body}}}', version
 
 
 def _hash(text: str) -> str:
@@ -122,10 +127,15 @@ def read_held(client: AdminClient) -> Held:
     Raises:
         AdminError: it does not answer.
     """
+    return _held(client.get(_STATUS), started=False)
+
+
+def _held(stats: str, *, started: bool) -> Held:
+    """What stats say; `started`: whether the workers had started, as far as these stats can't say otherwise."""
     cds = lds = ""
     routes: dict[str, str] = {}
     rejected = warming = 0
-    for line in client.get(_STATUS).splitlines():
+    for line in stats.splitlines():
         name, _, value = line.rpartition(": ")
         value = value.strip('"')
         if name == "cluster_manager.cds.version_text":
@@ -138,9 +148,9 @@ def read_held(client: AdminClient) -> Held:
             rejected += int(value)
         elif name in {"cluster_manager.warming_clusters", "listener_manager.total_listeners_warming"}:
             warming += int(value)
-        elif name == "listener_manager.workers_started" and value == "0":
-            warming += 1
-    return Held(cds, lds, routes, rejected, warming)
+        elif name == "listener_manager.workers_started":
+            started = value != "0"
+    return Held(cds, lds, routes, rejected, warming if started else warming + 1)
 
 
 def push(client: AdminClient, before: Wanted | None, after: Wanted, paths: ProxyPaths, envoy_log: Path) -> Held:
@@ -199,19 +209,22 @@ def _confirm(
     log_offset: int,
 ) -> Held:
     deadline = time.monotonic() + CONFIRM_LIMIT
+    polls = 0
     while True:
-        held = read_held(client)
-        if held.rejected > rejected_before:
-            raise ConfigRejectedError(
-                f"{client.pod.name}: Envoy refused the config: {envoy_words(envoy_log, log_offset)}"
-            )
-        if held.holds(target, only=kinds):
-            return held
-        if time.monotonic() > deadline:
-            raise MeshError(
-                f"{client.pod.name} did not take its config within {CONFIRM_LIMIT:.0f} s",
-                advice=f"Its log is {envoy_log}",
-            )
+        polls += 1
+        if polls % _WHOLE_EVERY == 0 or _held(client.get(_VERSIONS), started=True).holds(target, only=kinds):
+            held = read_held(client)
+            if held.rejected > rejected_before:
+                raise ConfigRejectedError(
+                    f"{client.pod.name}: Envoy refused the config: {envoy_words(envoy_log, log_offset)}"
+                )
+            if held.holds(target, only=kinds):
+                return held
+            if time.monotonic() > deadline:
+                raise MeshError(
+                    f"{client.pod.name} did not take its config within {CONFIRM_LIMIT:.0f} s",
+                    advice=f"Its log is {envoy_log}",
+                )
         time.sleep(_POLL)
 
 
