@@ -112,10 +112,10 @@ class StorageError(OutsideError):
 
 
 class StoppedError(MeshtrialError):
-    """A signal ended the run; `signal_number` is 2 (SIGINT) or 15 (SIGTERM)."""
+    """A signal ended the run; `signal_number` is 2 (SIGINT), 15 (SIGTERM) or 1 (SIGHUP: the terminal is gone)."""
 
     def __init__(self, signal_number: int, restored: str | None = None) -> None:
         self.signal_number = signal_number
         self.exit_code = 128 + signal_number
-        name = {2: "SIGINT", 15: "SIGTERM"}.get(signal_number, f"signal {signal_number}")
+        name = {1: "SIGHUP", 2: "SIGINT", 15: "SIGTERM"}.get(signal_number, f"signal {signal_number}")
         super().__init__(f"stopped by {name}" + (f"; {restored}" if restored else ""))

@@ -8,6 +8,7 @@ overridden), several documents in a file allowed. pydantic's errors are turned i
 from __future__ import annotations
 
 import difflib
+import os
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -64,6 +65,29 @@ _Loader.add_implicit_resolver(
 )
 
 
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that YAML 1.1 or this module's rules would read as something else (`on`, `1e3`, `0o17`)."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's own signature
+        """Write what stands twice twice: kubectl's users expect no anchors."""
+        return True
+
+
+_Dumper.yaml_implicit_resolvers = {
+    first: [
+        *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
+        *_Loader.yaml_implicit_resolvers.get(first, []),
+    ]
+    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
+}
+
+
+def to_yaml(data: Any) -> str:
+    """Plain values as YAML that reads back as the same values, here and in kubectl."""
+    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Document:
     """One YAML document: its plain values, and where each of them stands."""
@@ -93,6 +117,15 @@ class Document:
             return {way[size:]: place for way, place in places.items() if way[:size] == loc}
 
         return Document(self.file, data, below(self.values), below(self.keys))
+
+
+def shown_path(path: Path) -> str:
+    """A path as messages show it: relative to where the user stands when that is shorter."""
+    try:
+        relative = os.path.relpath(path)
+    except (OSError, ValueError):  # the working directory is gone
+        return str(path)
+    return relative if len(relative) < len(str(path)) else str(path)
 
 
 def read_documents(path: Path, shown: str | None = None) -> list[Document]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runner.analysis.checks import ComparisonKey, evaluate, gating_comparisons
+from runner.analysis.checks import ComparisonKey, deciding_comparisons, evaluate, gating_comparisons
 from runner.analysis.compare import compare, scale_of
 from runner.analysis.evidence import counting
 from runner.analysis.figures import QUANTILES, figures_of
@@ -40,6 +40,7 @@ class Analysis:
         verdict: of the run.
         reason: for the verdict, in one sentence.
         headline: the answer in one sentence with its numbers.
+        resolution: of a variant against itself (`itself`): by metric, the smallest difference that can be seen.
     """
 
     variants: list[VariantRecord] = field(default_factory=list)
@@ -48,6 +49,7 @@ class Analysis:
     verdict: Verdict = Verdict.INCONCLUSIVE
     reason: str = ""
     headline: str = ""
+    resolution: dict[str, float] = field(default_factory=dict)
 
 
 def variant_record(name: str, trials: Sequence[TrialEvidence], *, baseline: bool = False) -> VariantRecord:
@@ -137,7 +139,8 @@ def analyse(
     variants = [variant_record(name, trials, baseline=place == 0) for place, name in enumerate(names)]
     gating = gating_comparisons(checks, trials)
     comparisons = compare_all(names, trials, gating)
-    decided = [evaluate(check, trials, gating) for check in checks]
+    deciding = deciding_comparisons(checks, trials, gating)
+    decided = [evaluate(check, trials, deciding) for check in checks]
     word, reason = verdict(decided, error=error, aborted=aborted)
     return Analysis(
         variants=variants,

@@ -1,23 +1,23 @@
 """Whether what the user expected held: one of three outcomes, with what was observed and a plain reason.
 
 One variant: all its trials together, with an interval that the spread between trials widens. Two variants: by the
-comparison that is paired by block, except for counts, which are compared as they are.
-
-Several comparisons that gate one run share its 5 % risk: with m of them each is decided by its interval of 1 - 0.05/m
-(Bonferroni). That needs 1 + log2(m / 0.05) blocks, and a check says so when there were fewer.
+comparison that is paired by block, except for counts, which are compared as they are. How several comparisons share a
+run's risk is in `gating`.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.analysis.compare import Pairs, compare, scale_of
+from runner.analysis.advice import more_blocks
+from runner.analysis.compare import Pairs, confident
 from runner.analysis.decide import Decision, against_metric, against_value, side
 from runner.analysis.evidence import counting, latest, lost_blocks, paired
+from runner.analysis.gating import ComparisonKey, gating_comparisons, key_of, scale_for, step_down
 from runner.analysis.measure import Measured, measure
 from runner.analysis.signed_rank import blocks_for
-from runner.analysis.words import Scale, change, change_spread, counted, listing, margin_words, quantity
+from runner.analysis.words import Scale, change, change_spread, counted, listing, margin_words, quantity, signed
 from runner.results.document import CheckRecord
 from runner.spec.checks import Metric, Operator, Quantity, Unit
 
@@ -28,45 +28,14 @@ if TYPE_CHECKING:
     from runner.results.document import ComparisonRecord
     from runner.spec.checks import Check
 
-
-@dataclass(frozen=True, slots=True)
-class ComparisonKey:
-    """What tells one comparison of a run from another."""
-
-    metric: Metric
-    variant: str
-    baseline: str
-    scale: Scale = Scale.RELATIVE
+__all__ = ["ComparisonKey", "deciding_comparisons", "evaluate", "gating_comparisons", "key_of"]
 
 
-def key_of(check: Check) -> ComparisonKey | None:
-    """The comparison that decides a check; None for one variant, and for counts, which are compared as they are."""
-    if check.baseline is None:
-        return None
-    if isinstance(check.operand, Metric) and (check.operand != check.metric or _is_count(check.metric)):
-        return None
-    return ComparisonKey(check.metric, check.variant, check.baseline, _scale(check))
-
-
-def _scale(check: Check) -> Scale:
-    """The scale on which a check compares: milliseconds for `p50 within 20ms`, else the metric's own."""
-    in_ms = isinstance(check.operand, Quantity) and check.operand.unit is Unit.MILLISECONDS
-    return Scale.MILLISECONDS if in_ms and check.metric.is_latency else scale_of(check.metric)
-
-
-def gating_comparisons(
-    checks: Sequence[Check], trials: Sequence[TrialEvidence]
+def deciding_comparisons(
+    checks: Sequence[Check], trials: Sequence[TrialEvidence], known: Mapping[ComparisonKey, ComparisonRecord]
 ) -> dict[ComparisonKey, ComparisonRecord]:
-    """Every comparison that a check decides by, at the level that their number asks for."""
-    keys = list(dict.fromkeys(key for check in checks if (key := key_of(check))))
-    return {
-        key: compare(key.metric, key.variant, key.baseline, trials, tests=len(keys), gating=True, scale=key.scale)
-        for key in keys
-    }
-
-
-def _is_count(metric: Metric) -> bool:
-    return metric.name in {"requests", "errors", "dropped", "status", "outcome", "proxy"}
+    """What `evaluate` decides a run's checks by: the gating comparisons after Holm's steps (see `gating`)."""
+    return step_down(checks, trials, known, lambda check, record: _compared(check, record)[1].outcome != "inconclusive")
 
 
 def evaluate(
@@ -79,8 +48,8 @@ def evaluate(
     Args:
         check: what was expected.
         trials: all trials of the run; those that don't count are left out here.
-        comparisons: from `gating_comparisons` over all checks of the run; when None the check is taken to be the
-            run's only one.
+        comparisons: from `gating_comparisons` or `deciding_comparisons` over all checks of the run; when None the check
+            is taken to be the run's only one.
     """
     if check.baseline is None:
         observed, decision = _alone(check, trials)
@@ -115,8 +84,12 @@ def _needs_its_trials(check: Check, trials: Sequence[TrialEvidence], decision: D
 
 
 def _no_trial(variant: str, trials: Sequence[TrialEvidence]) -> str:
-    ran = sum(1 for trial in latest(trials) if trial.variant == variant)
-    return f"none of the {counted(ran, 'trial')} of {variant} is valid" if ran else f"{variant} was not measured"
+    ran = [trial for trial in latest(trials) if trial.variant == variant]
+    if not ran:
+        return f"{variant} was not measured"
+    codes = sorted({code for trial in ran for code in trial.invalid_because})
+    why = f" ({', '.join(codes)})" if codes else ""
+    return f"none of the {counted(len(ran), 'trial')} of {variant} is valid{why}"
 
 
 def _measured(metric: Metric, variant: str, trials: Sequence[TrialEvidence], *, as_share: bool) -> Measured:
@@ -176,15 +149,15 @@ def _two_counts(check: Check, baseline: str, trials: Sequence[TrialEvidence]) ->
 
 def _compared(check: Check, record: ComparisonRecord) -> tuple[str, Decision]:
     """A check of two variants by their paired comparison."""
-    scale = _scale(check)
+    scale = scale_for(check)
     if record.estimate is None:
         return f"{check.metric} not compared", Decision("inconclusive", record.sentence)
     observed = f"{check.metric} {change(record.estimate, scale)}"
     if record.low is None or record.high is None:
         return f"{observed} in {counted(record.blocks, 'block')}", Decision("inconclusive", record.sentence)
-    span = change_spread(record.low, record.high, scale)
-    observed += f" ({span})"
+    observed += f" ({change_spread(record.low, record.high, scale)})"
     span = change_spread(record.low, record.high, scale, directed=True)
+    known = f"{confident(record)} the change is {span}"
     limit = 0.0
     if isinstance(check.operand, Quantity):
         if check.operand.unit is not Unit.SHARE and scale is not Scale.MILLISECONDS:
@@ -192,49 +165,43 @@ def _compared(check: Check, record: ComparisonRecord) -> tuple[str, Decision]:
             return observed, Decision("inconclusive", reason)
         limit = check.operand.value
     if check.operator in {Operator.WITHIN, Operator.EQUAL}:
-        return observed, _within(check, record, limit, span)
+        return observed, _within(check, record, limit, known)
     outcome = side(record.low, record.high, check.operator, limit)
-    shown = change(limit, scale) if limit else "zero"
+    shown = signed(limit, scale)
     if outcome == "inconclusive":
         return observed, Decision(
-            outcome, f"It may be on either side of {shown}: {span}{_advice(check, record, limit)}."
+            outcome, f"{known}, which reaches to both sides of {shown}; {_advice(check, record, limit)}."
         )
-    below = check.operator in {Operator.LESS, Operator.AT_MOST}
-    where = "below" if below == (outcome == "held") else "above"
-    if (outcome == "held") == (check.operator in {Operator.AT_MOST, Operator.AT_LEAST}):
-        where = f"at or {where}"
-    return observed, Decision(outcome, f"The whole interval of the change, {span}, is {where} {shown}.")
+    where = "right" if outcome == "held" else "wrong"
+    return observed, Decision(outcome, f"{known}: all of it is on the {where} side of {shown}.")
 
 
-def _within(check: Check, record: ComparisonRecord, limit: float, span: str) -> Decision:
+def _within(check: Check, record: ComparisonRecord, limit: float, known: str) -> Decision:
     """Equivalence: the whole interval within a margin to either side."""
     low, high = record.low or 0.0, record.high or 0.0
     margin = abs(limit)
-    shown = f"{margin_words(margin, _scale(check))} to either side"
+    shown = f"{margin_words(margin, scale_for(check))} to either side"
     if check.operator is Operator.EQUAL:
         if low > limit or high < limit:
-            return Decision(
-                "failed", f"The whole interval of the change, {span}, misses {change(limit, _scale(check))}."
-            )
+            return Decision("failed", f"{known}, which leaves out {signed(limit, scale_for(check))}.")
         return Decision(
             "inconclusive", "Two estimates can be shown to differ, never to be equal; give a margin with `within`."
         )
     if -margin <= low and high <= margin:
-        return Decision("held", f"The whole interval of the change, {span}, is within {shown}.")
+        return Decision("held", f"{known}: all of it is within {shown}.")
     if low > margin or high < -margin:
-        return Decision("failed", f"The whole interval of the change, {span}, is outside {shown}.")
-    return Decision("inconclusive", f"The change may be within {shown} or not: {span}{_advice(check, record, limit)}.")
+        return Decision("failed", f"{known}: all of it is outside {shown}.")
+    return Decision("inconclusive", f"{known}, which may be within {shown} or not; {_advice(check, record, limit)}.")
 
 
 def _advice(check: Check, record: ComparisonRecord, limit: float) -> str:
     """How many blocks would tell the estimate from the limit."""
-    pairs = Pairs(scale=_scale(check))
+    pairs = Pairs(scale=scale_for(check))
     differences = [pairs.inner(value) for value in record.differences]
     estimate = pairs.inner(record.estimate or 0.0)
     limits = (limit, -limit) if check.operator is Operator.WITHIN else (limit,)
     distance = min(abs(estimate - pairs.inner(value)) for value in limits)
-    needed = blocks_for(differences, distance, record.blocks + 1)
-    # beyond what anyone would run, the estimate simply lies at the limit
-    if needed is None or needed > 50 * record.blocks:
-        return "; the estimate lies at the limit itself, and more blocks would hardly tell"
-    return f"; about {needed} blocks would tell"
+    # an interval within a margin must keep off both its ends
+    power = 0.9 if check.operator is Operator.WITHIN else 0.8
+    needed = blocks_for(differences, distance, record.blocks + 1, 1 - record.confidence, power)
+    return more_blocks(record.blocks, needed)

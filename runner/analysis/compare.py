@@ -6,10 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from runner.analysis.advice import more_blocks
 from runner.analysis.evidence import paired
 from runner.analysis.intervals import clopper_pearson
 from runner.analysis.measure import count_of, measure, total_of
-from runner.analysis.signed_rank import ALPHA, blocks_for, hodges_lehmann, p_value, shift_interval
+from runner.analysis.signed_rank import ALPHA, blocks_to_decide, hodges_lehmann, p_value, shift_interval
 from runner.analysis.words import Scale, change, change_spread, counted, margin_words, metric_words
 from runner.results.document import ComparisonRecord
 from runner.spec.checks import blocks_needed
@@ -92,7 +93,7 @@ def difference(
             return Pairs(
                 scale=scale,
                 missing=f"{metric.name} needs {counted(needed, 'answered request')} in every trial, "
-                f"and one had {least}: make the trials longer or the rate higher",
+                f"and one had {least}: {_longer(both, least, needed)}",
             )
     values: list[tuple[float, float]] = []
     for pair in both:
@@ -108,6 +109,14 @@ def difference(
     if any((a > 0) != (b > 0) or a < 0 for a, b in values):
         return Pairs(missing="one side is zero where the other is not, so there is no relative change")
     return Pairs(tuple(math.log(a / b) if a > 0 else 0.0 for a, b in values), typical=typical)
+
+
+def _longer(both: Sequence[tuple[TrialEvidence, TrialEvidence]], least: int, needed: int) -> str:
+    """How long trials would have to be."""
+    if not least:
+        return "more blocks would not help"
+    seconds = max(trial.window.length for pair in both for trial in pair) * needed / least
+    return f"more blocks would not help, trials of {math.ceil(seconds)} s at this rate would"
 
 
 def _floor(
@@ -140,12 +149,13 @@ def margins(metric: Metric, pairs: Pairs, margin: float | None) -> tuple[float, 
         Its lower and upper end in the unit of the differences, and the size for the record (relative, or a difference
         of shares).
     """
+    if margin is not None:
+        return pairs.inner(-margin), pairs.inner(margin), margin
     if pairs.scale is not Scale.RELATIVE:
-        usual = MARGIN_SHARE if pairs.scale is Scale.POINTS else max(MARGIN_MS, MARGIN * pairs.typical)
-        size = usual if margin is None else margin
+        size = MARGIN_SHARE if pairs.scale is Scale.POINTS else max(MARGIN_MS, MARGIN * pairs.typical)
         return -size, size, size
-    low, high = -math.log1p(MARGIN if margin is None else margin), math.log1p(MARGIN if margin is None else margin)
-    if metric.is_latency and margin is None and pairs.typical > 0:
+    low, high = -math.log1p(MARGIN), math.log1p(MARGIN)
+    if metric.is_latency and pairs.typical > 0:
         part = MARGIN_MS / pairs.typical
         low, high = min(low, pairs.inner(-part)), max(high, pairs.inner(part))
     return low, high, math.expm1(high)
@@ -159,9 +169,9 @@ def word(metric: Metric, estimate: float, interval: tuple[float, float], ends: t
     if low <= 0 <= high:
         return "inconclusive"
     lower_is_better = metric.is_latency or metric.name in {"errors", "error_rate", "dropped"}
-    if ends[0] < estimate < ends[1] or not lower_is_better:
+    if ends[0] < estimate < ends[1] or not (lower_is_better or metric.name == "capacity"):
         return "different"
-    return "better" if estimate < 0 else "worse"
+    return "better" if (estimate < 0) is lower_is_better else "worse"
 
 
 def compare(
@@ -195,14 +205,19 @@ def compare(
     """
     alpha = ALPHA / tests
     record = ComparisonRecord(
-        metric=_key(metric), variant=variant, baseline=baseline, request=metric.request, gating=gating
+        metric=_key(metric),
+        variant=variant,
+        baseline=baseline,
+        request=metric.request,
+        gating=gating,
+        confidence=1 - alpha,
     )
     pairs = difference(metric, variant, baseline, trials, alpha, scale)
     blocks = len(pairs.differences)
     record.blocks = blocks
     name = metric_words(metric)
     if pairs.missing:
-        record.sentence = f"The {name} of {variant} can't be compared with {baseline}: {pairs.missing}."
+        record.sentence = f"The {name} of {variant} can't be compared with that of {baseline}: {pairs.missing}."
         return record
     theta = hodges_lehmann(pairs.differences)
     low_end, high_end, record.margin = margins(metric, pairs, margin)
@@ -212,12 +227,12 @@ def compare(
     required = blocks_needed(tests, ALPHA)
     interval = shift_interval(pairs.differences, alpha)
     if interval is None:
-        record.blocks_needed = _blocks_needed(pairs, min(-low_end, high_end), required)
+        record.blocks_needed = _blocks_needed(pairs, min(-low_end, high_end), required, alpha)
         shared = f" for {tests} comparisons together" if tests > 1 else ""
         record.sentence = (
             f"{_against(record, name, pairs.scale)}, but a verdict{shared} takes at least "
             f"{counted(required, 'block')} and there {'was' if blocks == 1 else 'were'} {blocks}; "
-            f"about {record.blocks_needed} would do."
+            f"{more_blocks(blocks, record.blocks_needed, 'would do')}."
         )
         return record
     if pairs.floor:
@@ -225,7 +240,7 @@ def compare(
     record.low, record.high = pairs.shown(interval[0]), pairs.shown(interval[1])
     record.outcome = word(metric, theta, interval, (low_end, high_end))
     if record.outcome == "inconclusive":
-        record.blocks_needed = _blocks_needed(pairs, min(-low_end, high_end), required)
+        record.blocks_needed = _blocks_needed(pairs, min(-low_end, high_end), required, alpha)
     record.sentence = sentence(record, name, pairs.scale)
     return record
 
@@ -235,13 +250,19 @@ def _key(metric: Metric) -> str:
     return metric.name if metric.argument is None else f"{metric.name}[{metric.argument}]"
 
 
-def _blocks_needed(pairs: Pairs, distance: float, least: int) -> int | None:
+def _blocks_needed(pairs: Pairs, distance: float, least: int, alpha: float) -> int | None:
     """The blocks that would decide; where the counts are too small, as many more as would make them large enough."""
-    needed = blocks_for(pairs.differences, distance, least)
+    needed = blocks_to_decide(pairs.differences, distance, least, alpha)
     if needed is None or pairs.floor is None:
         return needed
     half = (pairs.floor[1] - pairs.floor[0]) / 2
     return max(needed, math.ceil(len(pairs.differences) * half / distance))
+
+
+def confident(record: ComparisonRecord) -> str:
+    """`With 95 % confidence`, and for how many comparisons together."""
+    tests = round(ALPHA / (1 - record.confidence))
+    return "With 95 % confidence" + (f" (for {tests} comparisons together)" if tests > 1 else "")
 
 
 def _against(record: ComparisonRecord, name: str, scale: Scale, span: str = "") -> str:
@@ -266,10 +287,10 @@ def sentence(record: ComparisonRecord, name: str, scale: Scale) -> str:
             f"the difference, {directed}, is within {margin}."
         )
     if record.outcome == "inconclusive":
-        advice = f"; about {record.blocks_needed} blocks would tell" if record.blocks_needed else ""
         return (
-            f"{counted(record.blocks, 'block')} can't tell whether the {name} of {who} differs from {other}'s: "
-            f"it is {directed}{advice}."
+            f"{counted(record.blocks, 'block')} can't tell whether the {name} of {who} differs from that of {other}: "
+            f"it is {directed}, so that both a difference that matters and none are possible; "
+            f"{more_blocks(record.blocks, record.blocks_needed)}."
         )
     text = _against(record, name, scale, span=f" ({span})")
     if record.outcome == "different" and abs(record.estimate) < (record.margin or 0.0):

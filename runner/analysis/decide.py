@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from runner.analysis.intervals import clopper_pearson
+from runner.analysis.advice import blocks_to_clear, blocks_to_tell_apart, more_blocks
+from runner.analysis.intervals import CONFIDENCE, clopper_pearson
 from runner.analysis.words import quantity, spread
 from runner.spec.checks import Operator, Unit
 
@@ -21,6 +23,7 @@ EQUAL_WIDTH = 0.20
 EQUAL_RELATIVE = 0.10
 """A duration or a rate is equal to a value in its interval if that is narrower than this to either side."""
 _TOLERANCE = 1e-9
+_SURE = f"with {CONFIDENCE:.0%} confidence".replace("%", " %")
 _WORDS = {
     Operator.LESS: "less than",
     Operator.AT_MOST: "at most",
@@ -92,19 +95,19 @@ def _by_interval(measured: Measured, operator: Operator, limit: float) -> Decisi
     span = spread(measured.low, measured.high, measured.unit, measured.value or 0.0)
     below = operator in {Operator.LESS, Operator.AT_MOST}
     if outcome == "inconclusive":
-        if measured.low is None or measured.high is None:
+        end = measured.high if (measured.value or 0.0) < limit else measured.low
+        if end is None:
             return Decision(
                 "inconclusive",
-                f"The requests are too few to tell on which side of {shown} it lies: {span}; "
-                "measure longer or more blocks.",
+                f"On which side of {shown} it lies can't be told: {_SURE} it is {span}; "
+                f"{more_blocks(measured.trials, measured.settles, 'would bound it')}.",
             )
+        advice = more_blocks(measured.trials, blocks_to_clear(measured, limit))
         return Decision(
-            "inconclusive",
-            f"It may lie on either side of {shown}: the interval is {span}; "
-            "more blocks or longer trials would narrow it.",
+            "inconclusive", f"{_SURE.capitalize()} it is {span}, which reaches to both sides of {shown}; {advice}."
         )
     where = "below" if below == (outcome == "held") else "above"
-    return Decision(outcome, f"The whole interval, {span}, lies {where} {shown}.")
+    return Decision(outcome, f"{_SURE.capitalize()} it is {span}: all of it is {where} {shown}.")
 
 
 def _equal_share(measured: Measured, limit: float) -> Decision:
@@ -113,12 +116,17 @@ def _equal_share(measured: Measured, limit: float) -> Decision:
     span = spread(low, high, Unit.SHARE, measured.value or 0.0)
     of = f"{measured.successes} of {measured.total}"
     shown = quantity(limit, Unit.SHARE)
-    chance = f"its {EQUAL_CONFIDENCE * 100:g} % interval is {span}"
+    chance = f"with {EQUAL_CONFIDENCE * 100:g} % confidence the share is {span}"
     if not low <= limit <= high:
-        return Decision("failed", f"{of} does not agree with {shown}: {chance}.")
+        return Decision("failed", f"{of} does not fit {shown}: {chance}.")
     if high - low >= EQUAL_WIDTH:
-        return Decision("inconclusive", f"{of} agrees with {shown}, but are too few requests to prove it: {chance}.")
-    return Decision("held", f"{of} agrees with {shown}: {chance}.")
+        needed = math.ceil(measured.trials * ((high - low) / EQUAL_WIDTH) ** 2)
+        return Decision(
+            "inconclusive",
+            f"{of} fits {shown}, but {measured.total} are too few to prove it: {chance}; "
+            f"{more_blocks(measured.trials, needed)}.",
+        )
+    return Decision("held", f"{of} fits {shown}: {chance}.")
 
 
 def _equal(measured: Measured, limit: float) -> Decision:
@@ -126,10 +134,20 @@ def _equal(measured: Measured, limit: float) -> Decision:
     span = spread(measured.low, measured.high, measured.unit, measured.value or 0.0)
     shown = quantity(limit, measured.unit)
     if (measured.low is not None and measured.low > limit) or (measured.high is not None and measured.high < limit):
-        return Decision("failed", f"{shown} lies outside the interval, {span}.")
-    if measured.low is None or measured.high is None or measured.high - measured.low > 2 * EQUAL_RELATIVE * abs(limit):
-        return Decision("inconclusive", f"{shown} is possible, but the interval, {span}, is too wide to call it equal.")
-    return Decision("held", f"{shown} lies in the interval, {span}.")
+        return Decision("failed", f"{_SURE.capitalize()} it is {span}, which leaves out {shown}.")
+    widest = 2 * EQUAL_RELATIVE * abs(limit)
+    if measured.low is None or measured.high is None:
+        advice = more_blocks(measured.trials, measured.settles, "would bound it")
+        return Decision("inconclusive", f"It may be {shown}, but {_SURE} it is only known to be {span}; {advice}.")
+    width = measured.high - measured.low
+    if width > widest:
+        needed = math.ceil(measured.trials * (width / widest) ** 2) if widest else None
+        return Decision(
+            "inconclusive",
+            f"It may be {shown}, but {_SURE} it is {span}, too wide to call it equal; "
+            f"{more_blocks(measured.trials, needed)}.",
+        )
+    return Decision("held", f"{_SURE.capitalize()} it is {span}, {shown} among it.")
 
 
 def against_metric(ours: Measured, operator: Operator, theirs: Measured) -> Decision:
@@ -157,12 +175,13 @@ def _by_intervals(ours: Measured, operator: Operator, theirs: Measured) -> Decis
     if not above and not below:
         if operator is Operator.EQUAL:
             return Decision("inconclusive", f"Two estimates can be shown to differ, never to be equal: {both}.")
-        return Decision("inconclusive", f"The intervals overlap: {both}.")
+        advice = more_blocks(max(ours.trials, theirs.trials), blocks_to_tell_apart(ours, theirs))
+        return Decision("inconclusive", f"Their intervals overlap, so either may be the larger: {both}; {advice}.")
     wants_above = {Operator.MORE: True, Operator.AT_LEAST: True, Operator.LESS: False, Operator.AT_MOST: False}
     held = wants_above.get(operator) is above
     where = "above" if above else "below"
     return Decision(
-        "held" if held else "failed", f"The whole interval of the first lies {where} that of the second: {both}."
+        "held" if held else "failed", f"All that the first may be is {where} all that the second may be: {both}."
     )
 
 

@@ -11,6 +11,7 @@ from runner.analysis.tally import Tally, tally_window
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runner.results.document import Interval
     from runner.results.window import Window
 
 
@@ -29,7 +30,9 @@ class TrialEvidence:
         promql: by the entry's name, what the query gave for the window; None where it gave nothing.
         absent: by name of the evidence (a PromQL entry, `proxy`), why it could not be had.
         valid: whether the trial may count.
+        invalid_because: the codes of why not, when it may not.
         known: by workload, the names of all its proxy's counters, moved or not; empty when they were not kept.
+        capacity: of a capacity search, which is a trial too: what it found (arrivals per second), with its bounds.
     """
 
     block: int
@@ -41,7 +44,9 @@ class TrialEvidence:
     promql: dict[str, float | None] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
     valid: bool = True
+    invalid_because: list[str] = field(default_factory=list)
     known: dict[str, frozenset[str]] = field(default_factory=dict)
+    capacity: Interval | None = None
 
     @cached_property
     def _tallies(self) -> tuple[Tally, dict[str, Tally]]:

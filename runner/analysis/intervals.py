@@ -12,19 +12,22 @@ interval of the share at or below x holds the quantile's share (a test inverted;
 effect is taken at each x, not once at the quantile: trials that differ below a limit say nothing against the limit.
 A mean gets a t interval over the trials.
 
-Coverage, simulated (tests/analysis): 95 % or more from four trials on, with trials that differ as much as they do on a
-quiet machine (5 %) and up to 10 %. At 20 %, six trials are too few to know the tail of those not seen: the upper end of
-a p95 is then missed about 13 times in 100. With two or three trials, and with one, it covers less than it says.
+From four trials on a quantile's interval is the wider, at each end, of this one and of the one that takes whole trials for
+lucky or unlucky (`luck`), because counting alone can't know the trials it did not see.
+
+Coverage, simulated (`python -m bench statistics_coverage`, in small in tests/analysis): 95 % or more from four trials on, with trials
+that differ by nothing up to 20 %. With two or three trials, and with one, it covers less than it says.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import stats
 
+from runner.analysis.luck import Luck
 from runner.results.document import Interval
 from runner.results.histogram import Histogram, bucket_width
 
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
+_MOST = 50
+"""Times the blocks there were: beyond that, nobody would run it."""
 TRIALS_FOR_COVERAGE = 4
 """From this many trials on the spread between them is known well enough for an interval to cover what it says."""
 
@@ -93,10 +98,14 @@ def unknown_spread_factor(trials: int, confidence: float = CONFIDENCE) -> float:
 
 def _band(successes: Floats, totals: Floats, confidence: float) -> tuple[Floats, Floats]:
     """The intervals of several shares (columns) of the same trials (rows)."""
-    number = totals.sum()
-    size = number / design_effect(successes, totals) * unknown_spread_factor(len(totals), confidence)
-    share = successes.sum(axis=0) / number
+    size = _sizes(successes, totals, confidence)
+    share = successes.sum(axis=0) / totals.sum()
     return clopper_pearson(share * size, size, confidence)
+
+
+def _sizes(successes: Floats, totals: Floats, confidence: float) -> Floats:
+    sizes: Floats = totals.sum() / design_effect(successes, totals) * unknown_spread_factor(len(totals), confidence)
+    return sizes
 
 
 def share_interval(successes: Sequence[int], totals: Sequence[int], confidence: float = CONFIDENCE) -> Interval:
@@ -115,6 +124,12 @@ def share_interval(successes: Sequence[int], totals: Sequence[int], confidence: 
     return Interval(estimate=float(table[:, 0].sum() / table[:, 1].sum()), low=float(low[0]), high=float(high[0]))
 
 
+def effective_size(successes: Sequence[int], totals: Sequence[int], confidence: float = CONFIDENCE) -> float:
+    """How many independent requests those of several trials are worth for a share (see the module)."""
+    used = np.array([(k, n) for k, n in zip(successes, totals, strict=True) if n], dtype=float).reshape(-1, 2)
+    return _sizes(used[:, :1], used[:, 1:], confidence).item() if len(used) else 0.0
+
+
 @dataclass(frozen=True, slots=True)
 class LatencyBand:
     """The distribution of several trials' durations with its pointwise interval, from which any quantile is read.
@@ -125,6 +140,8 @@ class LatencyBand:
         low: lower ends of those shares.
         high: upper ends of those shares.
         high_below: the upper end of the share below the smallest duration seen.
+        confidence: of the two-sided intervals.
+        luck: how whole trials differ; None where there are too few to tell, or no difference.
     """
 
     values: Floats
@@ -132,6 +149,8 @@ class LatencyBand:
     low: Floats
     high: Floats
     high_below: float
+    confidence: float = CONFIDENCE
+    luck: Luck | None = None
 
     @classmethod
     def of(cls, histograms: Sequence[Histogram], confidence: float = CONFIDENCE) -> LatencyBand | None:
@@ -152,7 +171,13 @@ class LatencyBand:
             low=low,
             high=high,
             high_below=float(below[0]),
+            confidence=confidence,
+            luck=Luck.of(used) if len(used) >= TRIALS_FOR_COVERAGE else None,
         )
+
+    def counted(self) -> LatencyBand:
+        """The same by counting requests alone, whatever luck whole trials had."""
+        return replace(self, luck=None)
 
     def quantile(self, share: float) -> Interval:
         """A quantile (share 0 to 1) in µs with its interval; an end is None where too few requests bound it."""
@@ -163,6 +188,9 @@ class LatencyBand:
         possible = np.flatnonzero(self.high >= share)
         low = float(self.values[possible[0]]) if self.high_below < share else None
         high = float(self.values[last]) if last < len(self.values) else None
+        if self.luck:
+            least, most = self.luck.quantile(share, self.confidence)
+            low, high = None if low is None else min(low, least), None if high is None else max(high, most)
         return Interval(estimate=float(estimate), low=low, high=high)
 
 
@@ -212,3 +240,20 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Inter
         return Interval(estimate=mean)
     half = float(stats.t.ppf(1 - (1 - confidence) / 2, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5)
     return Interval(estimate=mean, low=mean - half, high=mean + half)
+
+
+def blocks_to_bound(share: float, answered: int, blocks: int) -> int | None:
+    """The blocks after which a quantile has an upper (share above a half) or lower bound at all.
+
+    Args:
+        share: the quantile's, 0.999 for p99.9.
+        answered: requests with an answer, of all blocks together.
+        blocks: how many those were.
+    """
+    if not answered or not blocks or not 0 < share < 1:
+        return None
+    needed = np.log((1 - CONFIDENCE) / 2) / np.log(max(share, 1 - share))
+    for more in range(blocks, _MOST * blocks + 1):
+        if answered / blocks * more * unknown_spread_factor(more) > needed:
+            return more
+    return None

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from runner.analysis.capacity_sum import together
 from runner.analysis.counters import read_counter
 from runner.analysis.intervals import (
     CONFIDENCE,
     TRIALS_FOR_COVERAGE,
+    blocks_to_bound,
+    effective_size,
     mean_interval,
     quantile_interval,
     share_interval,
@@ -42,6 +45,9 @@ class Measured:
         exact: a count, compared as it is.
         successes: for a share, how many (of `total`).
         total: for a share, of how many.
+        size: for a share, how many independent requests the total is worth.
+        trials: over how many trials.
+        settles: for a quantile that the requests do not bound on both sides, the blocks with which they would.
         missing: why there is no value.
         note: what a reader should know beside the value.
     """
@@ -53,6 +59,9 @@ class Measured:
     exact: bool = False
     successes: int = 0
     total: int = 0
+    size: float = 0.0
+    trials: int = 0
+    settles: int | None = None
     missing: str = ""
     note: str = ""
 
@@ -126,8 +135,8 @@ def measure(
     if metric.name == "proxy":
         return _counter(metric, trials)
     if metric.name == "promql":
-        return _promql(metric, trials, confidence)
-    return _loaded(metric, trials, confidence, as_share=as_share, interval=interval)
+        return replace(_promql(metric, trials, confidence), trials=len(trials))
+    return replace(_loaded(metric, trials, confidence, as_share=as_share, interval=interval), trials=len(trials))
 
 
 def _loaded(
@@ -135,7 +144,7 @@ def _loaded(
 ) -> Measured:
     """What the load generator saw."""
     if metric.name == "capacity":
-        return Measured(Unit.RATE, missing="only `meshtrial capacity` measures a capacity")
+        return _capacity(trials)
     tallies = [trial.tally(metric.request) for trial in trials]
     if metric.request is not None and not any(tally.requests for tally in tallies):
         seen = sorted({name for trial in trials for name in trial.names})
@@ -144,6 +153,16 @@ def _loaded(
     if metric.is_latency:
         return _latency(metric, tallies, confidence, interval=interval)
     return _requests(metric, tallies, confidence, as_share=as_share)
+
+
+def _capacity(trials: Sequence[TrialEvidence]) -> Measured:
+    found = [trial.capacity for trial in trials if trial.capacity is not None]
+    if len(found) < len(trials):
+        nothing = next(trial for trial in trials if trial.capacity is None)
+        return Measured(
+            Unit.RATE, missing=nothing.absent.get("capacity", "only `meshtrial capacity` measures a capacity")
+        )
+    return _from(together(found), Unit.RATE)
 
 
 def _counter(metric: Metric, trials: Sequence[TrialEvidence]) -> Measured:
@@ -204,7 +223,9 @@ def _latency(metric: Metric, tallies: Sequence[Tally], confidence: float, *, int
     if measured.low is None or measured.high is None:
         answered = sum(histogram.count for histogram in histograms)
         measured = replace(
-            measured, note=f"{counted(answered, 'answered request')} are too few to bound {metric.name} on both sides"
+            measured,
+            note=f"{counted(answered, 'answered request')} are too few to bound {metric.name} on both sides",
+            settles=blocks_to_bound(share or 0.0, answered, len(tallies)),
         )
     return _few_trials(measured, len(histograms))
 
@@ -219,6 +240,7 @@ def _share(metric: Metric, tallies: Sequence[Tally], confidence: float) -> Measu
         _from(share_interval(successes, totals, confidence), Unit.SHARE),
         successes=sum(successes),
         total=sum(totals),
+        size=effective_size(successes, totals, confidence),
         note=_never(metric, tallies),
     )
     return _few_trials(measured, sum(1 for total in totals if total))

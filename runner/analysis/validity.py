@@ -37,7 +37,9 @@ LAG_MS = 5.0
 """... by more than this, or by LAG_OF_MEDIAN of the trial's median response where that is longer."""
 LAG_OF_MEDIAN = 0.05
 CPU = 0.8
-"""Of one core: above, a Locust process delays its own sends."""
+"""Of a core, or of all that one process can use (fortio): above, a generator delays its own sends."""
+BEHIND = 0.05
+"""The share of waits that may be over before they begin; from there on fortio itself warns of it."""
 CHANGE = 0.10
 """A drift, or an unsteady start, matters from this relative change on ..."""
 CHANGE_MS = 0.5
@@ -106,9 +108,8 @@ def judge(trial: ValidityInput) -> Validity:
     whole, _ = tally_window(trial.window)
     _traffic(whole, found)
     _arrivals(trial.window, whole, found)
-    if trial.window.generator_cpu > CPU:
-        used = f"the busiest generator process used {number(trial.window.generator_cpu)} of a core"
-        found.add(Invalid.GENERATOR_CPU, f"{used}; above {CPU} it delays its own requests")
+    _pace(trial.window, whole, found)
+    _generator(trial.window, found)
     _config(trial, found)
     _faults(trial, found)
     if not trial.window.drained:
@@ -118,18 +119,33 @@ def judge(trial: ValidityInput) -> Validity:
         )
     if trial.window.unmeasured:
         found.remarks.append(
-            f"{counted(trial.window.unmeasured, 'request')} outside any arrival or task (on_start, background) "
+            f"{counted(trial.window.unmeasured, 'request')} outside any arrival or task "
+            f"({'the first on each connection' if trial.window.pace else 'on_start, background'}) "
             "were not measured, but the proxies counted them"
         )
     for error, times in sorted(trial.window.user_errors.items()):
         found.remarks.append(f"the loadfile raised {error} ({counted(times, 'time')})")
+    found.remarks += trial.window.remarks
     if trial.window.stopped:
         found.remarks.append("the window was cut short; drift and steadiness were not judged")
     elif trial.rate_varies:
         found.remarks.append("the rate changes within the window by design, so drift and steadiness were not judged")
+    elif not trial.window.series:
+        found.remarks.append("drift and steadiness were not judged: without its access log fortio gives no time series")
     elif whole.response.count:
         _trend(trial.window, found)
     return found
+
+
+def _generator(window: Window, found: Validity) -> None:
+    if window.generator_cpu <= CPU * window.generator_cores:
+        return
+    used, of = number(window.generator_cpu), window.generator_cores
+    share = f"{used} of a core" if of == 1 else f"{used} of the {of} cores that it has"
+    found.add(
+        Invalid.GENERATOR_CPU,
+        f"the busiest generator process used {share}; above {number(CPU * of)} it delays its own requests",
+    )
 
 
 def _traffic(whole: Tally, found: Validity) -> None:
@@ -171,6 +187,38 @@ def _arrivals(window: Window, whole: Tally, found: Validity) -> None:
         found.add(
             Invalid.LAG,
             f"{late} of {lag.count} arrivals went out more than {number(limit / 1000)} ms late ({LAG_SHARE:.0%} may)",
+        )
+
+
+def _pace(window: Window, whole: Tally, found: Validity) -> None:
+    """What a paced or counted closed loop (fortio) set out to do. A stall shows here, and in no latency."""
+    pace = window.pace
+    if pace is None:
+        return
+    if pace.behind > BEHIND:
+        found.add(
+            Invalid.LAG,
+            f"{pace.behind:.1%} of fortio's waits should have been over before they began ({BEHIND:.0%} may): "
+            "requests went out late, and their latencies do not show it",
+        )
+    if window.stopped or not whole.requests:
+        return
+    # the last answer is waited for beyond the time in which requests are sent
+    sending = window.length - whole.response.greatest / 1e6
+    if whole.requests < SENT * pace.requests:
+        found.add(
+            Invalid.RATE_MISSED,
+            f"{whole.requests} of {pace.requests} requests were sent ({100 * whole.requests / pace.requests:.1f} %; "
+            f"{SENT:.0%} are needed)" + (f": the connections could not keep to {pace.qps:g}/s" if pace.qps else ""),
+        )
+    elif pace.qps and not pace.seconds and whole.requests < SENT * pace.qps * sending:
+        found.add(
+            Invalid.RATE_MISSED,
+            f"{whole.requests / sending:.4g} requests per second were sent of {pace.qps:g} ({SENT:.0%} are needed)",
+        )
+    elif window.length < SENT * pace.seconds:
+        found.add(
+            Invalid.RATE_MISSED, f"fortio ended after {number(window.length)} s of {number(pace.seconds)} s of load"
         )
 
 

@@ -50,7 +50,7 @@ def verdict(
 
 def _compared(record: ComparisonRecord, variant: VariantRecord, baseline: VariantRecord) -> str:
     """`median response 49 % lower (47 to 51 %)`; two values where the difference was not decided."""
-    metric = Metric(*_split(record.metric), request=record.request)
+    metric = metric_of(record)
     name = metric_words(metric)
     scale = scale_of(metric)
     if metric.name == "error_rate" and variant.errors == baseline.errors == 0:
@@ -58,16 +58,17 @@ def _compared(record: ComparisonRecord, variant: VariantRecord, baseline: Varian
     if record.estimate is not None and record.low is not None and record.high is not None:
         span = change_spread(record.low, record.high, scale)
         if record.outcome == "equivalent":
-            return f"{name} equivalent ({span})"
+            return f"{name} equivalent ({change_spread(record.low, record.high, scale, directed=True)})"
         undecided = ", not decided" if record.outcome == "inconclusive" else ""
         return f"{name} {change(record.estimate, scale)} ({span}{undecided})"
     ours, theirs = (_figure(metric, figures) for figures in (variant, baseline))
     return f"{name} {ours} against {theirs} (not decided)"
 
 
-def _split(metric: str) -> tuple[str, str | None]:
-    name, bracket, rest = metric.partition("[")
-    return (name, rest[:-1]) if bracket else (name, None)
+def metric_of(record: ComparisonRecord) -> Metric:
+    """The metric that a comparison is about."""
+    name, bracket, rest = record.metric.partition("[")
+    return Metric(name, rest[:-1] if bracket else None, request=record.request)
 
 
 def _figure(metric: Metric, variant: VariantRecord) -> str:
@@ -148,7 +149,8 @@ def headline(
         chosen += [r for r in mine if r.metric in described and r.request is None and r not in chosen]
         texts = by_name + [_compared(record, variant, baseline) for record in chosen]
         parts.append(
-            f"{variant.name} against {baseline.name}: " + ", ".join(texts + _labels(variant, baseline, checks))
+            f"{variant.name} against {baseline.name}{_loop(variant, baseline)}: "
+            + ", ".join(texts + _labels(variant, baseline, checks))
         )
     return "; ".join(parts) + "."
 
@@ -163,4 +165,9 @@ def _alone(variant: VariantRecord, checks: Sequence[Check]) -> str:
     if variant.latency_ms.p95 is not None:
         texts.append(f"p95 {quantity(variant.latency_ms.p95, Unit.MILLISECONDS)}")
     texts.append(f"error rate {quantity(variant.error_rate, Unit.SHARE)}")
-    return f"{variant.name}: " + ", ".join(texts + _labels(variant, None, checks)) + "."
+    return f"{variant.name}{_loop(variant)}: " + ", ".join(texts + _labels(variant, None, checks)) + "."
+
+
+def _loop(*variants: VariantRecord) -> str:
+    """A closed loop's latencies say so wherever they stand."""
+    return " (closed loop)" if any(variant.closed_loop for variant in variants) else ""

@@ -23,7 +23,16 @@ class Scale(StrEnum):
     MILLISECONDS = "ms"
 
 
-_NAMES = {"p50": "median response", "mean": "mean response", "max": "longest response", "error_rate": "error rate"}
+_NAMES = {
+    "p50": "median response",
+    "mean": "mean response",
+    "max": "longest response",
+    "error_rate": "error rate",
+    "rate": "request rate",
+    "requests": "number of requests",
+    "errors": "number of errors",
+    "dropped": "number of dropped arrivals",
+}
 
 
 def number(value: float) -> str:
@@ -88,6 +97,12 @@ def change_spread(low: float, high: float, scale: Scale = Scale.RELATIVE, *, dir
     return f"{near} to {far} {scale}" + (" lower" if high < 0 else " higher") * directed
 
 
+def signed(limit: float, scale: Scale) -> str:
+    """A limit of a change as a check writes it: `+10 %`, `-40 %`, `+1 point`, `zero`."""
+    size = _size(abs(limit), scale)
+    return "zero" if size == "0" else f"{'-' if limit < 0 else '+'}{_united(size, scale)}"
+
+
 def margin_words(size: float, scale: Scale) -> str:
     """A size without a direction: `10 %`, `1 point`, `0.5 ms`."""
     return _united(number(size if scale is Scale.MILLISECONDS else size * 100), scale)
@@ -95,7 +110,13 @@ def margin_words(size: float, scale: Scale) -> str:
 
 def metric_words(metric: Metric) -> str:
     """What a metric is called in a sentence: `median response`, `p95 of {index}`, `share of status 503`."""
-    text = _NAMES.get(metric.name) or f"{metric.name}[{metric.argument}]" * (metric.argument is not None) or metric.name
+    if metric.name == "status":
+        text = f"share of status {metric.argument}"
+    elif metric.name == "outcome":
+        text = f"share of `{metric.argument}`"
+    else:
+        bracket = f"[{metric.argument}]" if metric.argument is not None else ""
+        text = _NAMES.get(metric.name) or f"{metric.name}{bracket}"
     return f"{text} of {{{metric.request}}}" if metric.request is not None else text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -21,7 +22,10 @@ def list_runs(results: Path, *, as_json: bool) -> None:
 
     from runner.results.runs import find_runs  # noqa: PLC0415 - the same
 
-    for found in find_runs(results):
+    runs = find_runs(results)
+    if not runs:
+        print(f"no runs below {results}", file=sys.stderr)
+    for found in runs:
         if as_json:
             print(
                 json.dumps(

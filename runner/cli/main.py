@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
+import signal
 import sys
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from runner import __version__
+from runner.cli.capacity import capacity
 from runner.cli.init import init
 from runner.cli.list import list_runs
 from runner.cli.mesh import mesh
@@ -18,10 +18,12 @@ from runner.cli.recover import recover
 from runner.cli.report import report
 from runner.cli.run import run
 from runner.cli.schema import schema
+from runner.cli.streams import make_unbreakable
 from runner.cli.validate import validate
-from runner.errors import MeshtrialError
+from runner.errors import MeshtrialError, StoppedError
 
-_SIGINT = 130
+if TYPE_CHECKING:
+    from types import FrameType
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -34,41 +36,66 @@ def cli() -> None:
     """
 
 
-for command in (run, validate, plan, report, list_runs, recover, schema, init, mesh):
+for command in (run, capacity, validate, plan, report, list_runs, recover, schema, init, mesh):
     cli.add_command(command)
+
+
+class _Stop(BaseException):
+    """A signal, on its way out through every `finally`; nothing on that way may take it for an error to handle."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        super().__init__(number)
+
+
+def _stop(number: int, _frame: FrameType | None) -> NoReturn:
+    for other in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(other, signal.SIG_IGN)  # cleaning up is under way, and a second signal must not cut it short
+    raise _Stop(number)
+
+
+def _end_by_signals() -> None:
+    """Have SIGINT, SIGTERM and the end of the terminal leave through every `finally`; `nohup` keeps its meaning."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, _stop)
 
 
 def say(text: str) -> None:
     """A line on standard error, where messages go."""
-    with contextlib.suppress(BrokenPipeError):
-        print(text, file=sys.stderr, flush=True)
+    print(text, file=sys.stderr, flush=True)
 
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code; a person never sees a traceback."""
+    make_unbreakable()
+    _end_by_signals()
+    sys.exit(_exit_code())
+
+
+def _exit_code() -> int:
     try:
         code = cli.main(prog_name="meshtrial", standalone_mode=False)
         sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
+    except (_Stop, click.exceptions.Abort) as stop:
+        stopped = StoppedError(getattr(stop, "number", signal.SIGINT))
+        say(f"meshtrial: {stopped}")
+        return stopped.exit_code
     except click.ClickException as error:
         error.show()
-        sys.exit(2)
-    except (click.exceptions.Abort, KeyboardInterrupt):
-        say("stopped")
-        sys.exit(_SIGINT)
+        return 2
     except MeshtrialError as error:
         say(f"meshtrial: {error}")
-        sys.exit(error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        return error.exit_code
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         say(f"meshtrial: {where}{error.strerror or error}")
-        sys.exit(3)
+        return 3
     except Exception:  # noqa: BLE001 - the last net: a defect is told in a sentence, its traceback goes to a file
         say(f"meshtrial: this is a defect of meshtrial, not of your input. Please report it with {_keep_traceback()}")
-        sys.exit(3)
+        return 3
+    return code if isinstance(code, int) else 0
 
 
 def _keep_traceback() -> str:

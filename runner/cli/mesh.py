@@ -62,36 +62,36 @@ def up(app: str) -> None:
 @click.option("--app", help="Only the mesh of this app; all that are up otherwise.")
 def down(app: str | None) -> None:
     """End the embedded meshes that `mesh up` left running."""
-    from runner.mesh.local.appfile import find_app, load_app  # noqa: PLC0415 - keeps --help quick
-    from runner.mesh.local.instance import living_instances  # noqa: PLC0415 - the same
+    from runner.mesh.local.instance import living_instances  # noqa: PLC0415 - keeps --help quick
     from runner.mesh.local.launch import end  # noqa: PLC0415 - the same
 
-    name = load_app(find_app(app)).name if app else None
     ended = 0
     for instance in living_instances():
-        if not instance.owned and name in {None, instance.topology.app}:
+        if not instance.owned and (app is None or app == instance.topology.app or instance.runs(Path(app))):
             with instance.in_use("meshtrial mesh down"):
                 end(instance)
             print(f"ended {instance.identity}")
             ended += 1
     if not ended:
-        print("no embedded mesh was up")
+        print(f"no embedded mesh of {app} was up" if app else "no embedded mesh was up")
 
 
 @mesh.command()
 def status() -> None:
     """Show the embedded mesh: its pods, their addresses, and the config version that each proxy holds."""
+    from runner.mesh.local.topology import ADMIN_PORT  # noqa: PLC0415 - keeps --help quick
+
     found = _standing()
     description = found.describe()
     versions = found.versions()
     print(f"{description.identity}: app {description.app}, Envoy {description.envoy}")
     print(f"gateway: {found.gateway_url()}")
     width = max(len(pod.name) for pod in found.instance.topology.pods)
-    print(f"\n{'POD':{width}}  {'INBOUND':15}  {'OUTBOUND':15}  {'ADMIN':24}  CONFIG")
+    print(f"\n{'POD':{width}}  {'INBOUND':15}  {'OUTBOUND':15}  {'ADMIN':28}  CONFIG")
     for pod in found.instance.topology.pods:
-        admin = f"http://{pod.outbound}:15000"
+        admin = f"http://{pod.outbound}:{ADMIN_PORT}"
         version = versions.get(pod.name, "no answer")
-        print(f"{pod.name:{width}}  {pod.address:15}  {pod.outbound:15}  {admin:24}  {version}")
+        print(f"{pod.name:{width}}  {pod.address:15}  {pod.outbound:15}  {admin:28}  {version}")
     for death in found.deaths():
         print(f"died: {death}")
     found.leave_running()
@@ -129,7 +129,7 @@ def apply(files: tuple[Path, ...]) -> None:
 @mesh.command()
 @click.argument("names", nargs=-1, metavar="[KIND NAME...]")
 @click.option("-f", "--filename", "files", multiple=True, type=click.Path(path_type=Path), help="Manifest.")
-@click.option("--namespace", "-n", default="default", show_default=True)
+@click.option("--namespace", "-n", default="default", show_default=True, help="Namespace of what is named.")
 def delete(names: tuple[str, ...], files: tuple[Path, ...], namespace: str) -> None:
     """Delete resources: of manifests (-f), or by kind and name; returns once every proxy dropped them."""
     from runner.istio.load import load_manifests  # noqa: PLC0415 - keeps --help quick
@@ -157,12 +157,19 @@ def delete(names: tuple[str, ...], files: tuple[Path, ...], namespace: str) -> N
 @mesh.command()
 @click.argument("kind")
 @click.argument("name", required=False)
-@click.option("-o", "--output", type=click.Choice(["yaml", "json", "name"]), default="name", show_default=True)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["yaml", "json", "name"]),
+    default="name",
+    show_default=True,
+    help="Names, or whole resources.",
+)
 def get(kind: str, name: str | None, output: str) -> None:
     """Print what is applied, of a kind (or `all`), or one resource by name."""
     import json  # noqa: PLC0415 - keeps --help quick
 
-    import yaml  # noqa: PLC0415 - the same
+    from runner.yamlfile import suggest, to_yaml  # noqa: PLC0415 - the same
 
     found = _standing()
     chosen = None if kind.lower() == "all" else _kind(kind)
@@ -173,16 +180,17 @@ def get(kind: str, name: str | None, output: str) -> None:
     ]
     found.leave_running()
     if name is not None and not resources:
-        raise InputError(f"no {chosen} called {name} is applied")
+        names = [item.key.name for item in found.applied() if chosen in {None, item.key.kind}]
+        raise InputError(
+            Problem(f"no {chosen or 'resource'} called {name} is applied", suggestion=suggest(name, names))
+        )
     if output == "name":
         for resource in resources:
             print(f"{resource.key.kind.lower()}/{resource.key.name}")
     elif output == "json":
         print(json.dumps([resource.body for resource in resources], indent=2, ensure_ascii=False))
     else:
-        print(
-            "---\n".join(yaml.safe_dump(item.body, sort_keys=False, allow_unicode=True) for item in resources), end=""
-        )
+        print("---\n".join(to_yaml(item.body) for item in resources), end="")
 
 
 def _kind(word: str) -> str:

@@ -37,6 +37,23 @@ def experiment_options(command: Command) -> Command:
     return command
 
 
+def search_options(command: Command) -> Command:
+    """Those of them that a capacity search takes: it has trial lengths and a quick mode of its own, and one block by default."""
+    own = (
+        click.option(
+            "--blocks",
+            type=click.IntRange(min=1),
+            default=1,
+            show_default=True,
+            help="How many searches of each variant.",
+        ),
+        click.option("--quick", is_flag=True, help="A rough search: shorter trials, wider bounds, a minute of load."),
+    )
+    for option in (*_SHARED[:2], *own, *_SHARED[5:]):
+        command = option(command)
+    return command
+
+
 def load(path: Path, options: dict[str, Any]) -> LoadedExperiment:
     """Read an experiment file with the options of `experiment_options` laid over it.
 

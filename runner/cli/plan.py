@@ -30,11 +30,14 @@ def plan(experiment: Path, seed: int, **options: Any) -> None:
     print(f"{spec.experiment}: {spec.question}" if spec.question else spec.experiment)
     for variant in planned.variants:
         role = " (baseline)" if variant is planned.variants[0] else ""
-        print(f"\n{variant.name}{role}: {load_in_words(variant.load)}")
-        print(
-            f"  {format_duration(variant.load.warmup)} warm-up, {format_duration(variant.load.duration)} measured, "
-            f"{planned.blocks} times"
+        print(f"\n{variant.name}{role}: {load_in_words(variant.load, variant.url)}")
+        profile = variant.load
+        how_long = (
+            "an exact number of requests"
+            if profile.exact
+            else f"{format_duration(profile.warmup)} warm-up, {format_duration(profile.duration)} measured"
         )
+        print(f"  {how_long}, {planned.blocks} times")
         for manifest in variant.manifests:
             print(f"  {manifest.name}: {', '.join(str(resource.key) for resource in manifest.resources)}")
         if variant.faults:

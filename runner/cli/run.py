@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import shlex
+import contextlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runner.cli.options import experiment_options, load, results_option
+from runner.cli.outputs import Outputs, output_options
+from runner.cli.repeat import repeat_run, repeat_suite
+from runner.errors import InputError, MeshtrialError, OutsideError
 
-_ORDER = (130, 143, 3, 4, 1, 5, 0)
-"""Of several experiments, the first of these that occurred is the exit code."""
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.errors import Problem
+    from runner.spec.load import LoadedExperiment
 
 
 @click.command()
@@ -22,59 +28,90 @@ _ORDER = (130, 143, 3, 4, 1, 5, 0)
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything random; drawn and noted when not given.")
 @click.option("--fresh", is_flag=True, help="Have a mesh of its own even when one is up.")
 @click.option("--keep", is_flag=True, help="Leave the run's own mesh up after a failure.")
+@click.option("--aa", is_flag=True, help="Run the baseline against itself: what difference can this set-up see?")
+@click.option(
+    "--fail-fast", is_flag=True, help="Of several: stop after the first that failed or could not be finished."
+)
+@output_options
 def run(
-    experiments: tuple[Path, ...], results: Path, seed: int | None, *, fresh: bool, keep: bool, **options: Any
+    experiments: tuple[Path, ...],
+    results: Path,
+    seed: int | None,
+    junit: Path | None,
+    summary: Path | None,
+    *,
+    fresh: bool,
+    keep: bool,
+    aa: bool,
+    fail_fast: bool,
+    **options: Any,
 ) -> None:
     """Carry out experiments: apply each variant, prove that it holds, load it, restore, report.
 
-    The last line on standard output is the run folder.
+    Several experiments are one suite with one verdict, after all of them were checked. The last line on standard output is
+    the run folder, of a suite the suite's.
     """
     from runner.cli.live import console_progress  # noqa: PLC0415 - keeps --help quick
+    from runner.cli.show import Shown  # noqa: PLC0415 - the same
     from runner.conduct.run import RunOptions  # noqa: PLC0415 - the same
-    from runner.conduct.run import run as carry_out  # noqa: PLC0415 - the same
-    from runner.errors import OutsideError  # noqa: PLC0415 - the same
-    from runner.report.html import write_report  # noqa: PLC0415 - the same
-    from runner.report.terminal import print_summary  # noqa: PLC0415 - the same
-    from runner.results.store import RunFolder  # noqa: PLC0415 - the same
+    from runner.conduct.suite import exit_code_of, run_all, together  # noqa: PLC0415 - the same
 
-    loaded = [load(path, options) for path in experiments]
-    codes = []
-    for experiment in loaded:
-        with console_progress(experiment.experiment.experiment) as progress:
-            result = carry_out(
-                experiment,
-                RunOptions(results=results, seed=seed, fresh=fresh, keep=keep, command=_command(experiment.path)),
-                progress,
+    outputs = Outputs(junit, summary)
+    try:
+        loaded = _load_all(experiments, options, outputs)
+        shown = Shown.of(loaded, results, repeat_suite(sys.argv[1:]))
+        choices = [
+            RunOptions(
+                results=shown.results,
+                seed=seed,
+                fresh=fresh,
+                keep=keep,
+                aa=aa,
+                command=repeat_run(sys.argv[1:], experiment.path, experiments),
             )
-        code = result.exit_code
+            for experiment in loaded
+        ]
+        outcomes = run_all(loaded, choices, console_progress, shown.finished, fail_fast=fail_fast)
+    except BaseException as error:
+        outputs.cut_short(experiments, error)
+        raise
+    code = exit_code_of(outcomes)
+    entries = [outcome.entry() for outcome in outcomes]
+    reason = together(entries) if len(outcomes) > 1 else entries[0].reason
+    unwritten: MeshtrialError | None = None
+    try:
+        outputs.write(code, reason, list(zip(entries, (outcome.document for outcome in outcomes), strict=True)))
+    except OutsideError as error:
+        unwritten = error
+    if len(outcomes) == 1 and outcomes[0].result is None and outcomes[0].error is not None:
+        raise outcomes[0].error
+    shown.end(outcomes)
+    if unwritten is not None:
+        shown.say(f"meshtrial: {unwritten}")
+    sys.exit(code or (unwritten.exit_code if unwritten else 0))
+
+
+def _load_all(paths: Sequence[Path], options: dict[str, Any], outputs: Outputs) -> list[LoadedExperiment]:
+    """Read all experiments, and of several try everything that can be tried before the first one starts.
+
+    Raises:
+        InputError: every problem of all of them; what the caller asked for is written before.
+        DriverError: a generator could not be started.
+    """
+    loaded: dict[int, LoadedExperiment] = {}
+    problems: list[list[Problem]] = [[] for _ in paths]
+    for place, path in enumerate(paths):
         try:
-            write_report(RunFolder(result.folder))
-            report = f"report: {result.folder / 'report.html'}"
-        except OutsideError as error:
-            report = f"no report: {error}"
-            code = code or error.exit_code
-        print_summary(result.document, progress.console)
-        if result.error is not None and code not in {1, 4, 5}:
-            progress.console.print(f"meshtrial: {result.error}", markup=False, highlight=False, soft_wrap=True)
-        progress.console.print(report, markup=False, highlight=False, soft_wrap=True)
-        print(result.folder, flush=True)
-        codes.append(code)
-        if code in {130, 143}:
-            break
-    sys.exit(next(code for code in _ORDER if code in codes))
+            loaded[place] = load(path, options)
+        except InputError as error:
+            problems[place] = list(error.problems)
+    if len(paths) > 1:
+        from runner.conduct.suite import try_all  # noqa: PLC0415 - keeps --help quick
 
-
-def _command(path: Path) -> str:
-    """The command line that repeats this run of one experiment; `{seed}` stands for the seed it will have used."""
-    arguments = []
-    skip = False
-    for argument in sys.argv[1:]:
-        if skip:
-            skip = False
-        elif argument == "--seed":
-            skip = True
-        elif not argument.startswith("--seed=") and not (
-            argument.endswith((".yaml", ".yml")) and argument != str(path)
-        ):
-            arguments.append(shlex.quote(argument))
-    return " ".join(["meshtrial", *arguments, "--seed", "{seed}"])
+        for place, found in zip(loaded, try_all(list(loaded.values())), strict=True):
+            problems[place] += found
+    if any(problems):
+        with contextlib.suppress(OutsideError):
+            outputs.without_runs(paths, ["; ".join(map(str, mine)) for mine in problems], InputError.exit_code)
+        raise InputError(list(dict.fromkeys(problem for mine in problems for problem in mine)))
+    return list(loaded.values())

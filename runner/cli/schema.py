@@ -12,4 +12,4 @@ def schema() -> None:
 
     from runner.spec.schema import experiment_schema  # noqa: PLC0415 - the same
 
-    print(json.dumps(experiment_schema(), indent=2, ensure_ascii=False))
+    print(json.dumps(experiment_schema(), indent=2))

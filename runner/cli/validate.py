@@ -31,6 +31,7 @@ def validate(experiments: tuple[Path, ...], **options: Any) -> None:
         for warning in warnings:
             print(f"warning: {warning}", file=sys.stderr)
         count = len(plan.variants)
-        print(f"{path}: good ({count} {'variant' if count == 1 else 'variants'}, {plan.blocks} blocks)")
+        variants = f"{count} {'variant' if count == 1 else 'variants'}"
+        print(f"{path}: good ({variants}, {plan.blocks} {'block' if plan.blocks == 1 else 'blocks'})")
     if problems:
         raise InputError(problems)

@@ -174,6 +174,19 @@ class Journal:
             raise _storage(self.path, error) from None
 
 
+class NoJournal:
+    """In place of a journal where nothing can be applied (a plain URL): there is nothing to announce, nothing to undo."""
+
+    def intend(self, put: Iterable[Resource], delete: Iterable[ResourceKey]) -> None:
+        """Nothing to note."""
+
+    def restored(self) -> None:
+        """Nothing to note."""
+
+    def abandon(self) -> None:
+        """Nothing to note."""
+
+
 def read_journal(path: Path) -> JournalRecord | None:
     """What a journal file says, up to its last whole line; None when not even its first line is whole.
 

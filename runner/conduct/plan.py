@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import InputError, Problem
 from runner.istio.load import load_manifests, merge, resources_from, typed
 from runner.istio.virtual_service import VirtualService
+from runner.spec.model import NoMesh
+from runner.yamlfile import shown_path, to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.base import MeshDescription
+    from runner.spec.checks import Metric
     from runner.spec.load import LoadedExperiment
-    from runner.spec.model import Load, Variant
+    from runner.spec.model import Load
     from runner.yamlfile import Document
 
 OVERHEAD = 0.5
@@ -44,7 +46,9 @@ class VariantPlan:
         put: the resources that a trial applies over the mesh: `setup`, then `apply`, later ones replacing earlier ones.
         faults: what must be seen to fire: `delay`, `abort`, both or none.
         load: what traffic.
-        url: where it goes, when that is not the mesh's own entry.
+        url: where it goes, when that is a plain URL and not a mesh's own entry.
+        family: the variant's key in the file, before the matrix.
+        matrix: the matrix values that made it, by variable.
     """
 
     name: str
@@ -53,6 +57,8 @@ class VariantPlan:
     faults: frozenset[str]
     load: Load
     url: str | None = None
+    family: str = ""
+    matrix: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +80,8 @@ class Plan:
     seed: int
     base: tuple[Resource, ...] = field(default=())
     """What the mesh holds before anything is applied."""
+    itself: tuple[Metric, ...] | None = None
+    """Of an A/A run: the metrics that the experiment's checks would have compared."""
 
     def order(self, block: int) -> list[TrialPlan]:
         """The trials of a block (from 1) in their seeded random order; all of them get the same arrival seed."""
@@ -102,16 +110,13 @@ def trial_seconds(load: Load) -> float:
     return load.warmup + load.duration + OVERHEAD
 
 
-def shown_path(path: Path) -> str:
-    """A path as messages show it: relative to where the user stands when it is below that."""
-    try:
-        return str(path.resolve().relative_to(Path.cwd()))
-    except ValueError:
-        return os.path.relpath(path) if len(os.path.relpath(path)) < len(str(path)) else str(path)
-
-
-def make_plan(experiment: LoadedExperiment, seed: int) -> Plan:
+def make_plan(experiment: LoadedExperiment, seed: int, *, aa: bool = False) -> Plan:
     """Read all manifests of an experiment and lay them out as variants.
+
+    Args:
+        experiment: what to do.
+        seed: of everything random.
+        aa: the baseline against itself instead (see `against_itself`).
 
     Raises:
         InputError: a manifest can't be read, or holds a resource twice; every problem of all of them.
@@ -137,19 +142,41 @@ def make_plan(experiment: LoadedExperiment, seed: int) -> Plan:
         except InputError as error:
             problems.extend(error.problems)
             continue
-        variants.append(_variant(name, variant, (*setup, *applied), put))
+        url = variant.url or (spec.mesh.none.url if isinstance(spec.mesh, NoMesh) else None)
+        variants.append(
+            VariantPlan(
+                name,
+                (*setup, *applied),
+                put,
+                expected_faults(put),
+                variant.load,
+                url,
+                variant.family,
+                variant.matrix,
+            )
+        )
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
-    return Plan(experiment, tuple(variants), spec.blocks, seed)
+    plan = Plan(experiment, tuple(variants), spec.blocks, seed)
+    return against_itself(plan) if aa else plan
+
+
+def against_itself(plan: Plan) -> Plan:
+    """The plan of an A/A run: the baseline, and the same once more, in blocks like any other; nothing is checked."""
+    first = plan.variants[0]
+    again = replace(first, name=f"{first.name} (A/A)", family="", matrix={})
+    return replace(
+        plan,
+        # what is warned of is about checks and about variants that do not run
+        experiment=replace(plan.experiment, checks=(), warnings=()),
+        variants=(replace(first, family="", matrix={}), again),
+        itself=tuple(dict.fromkeys(check.metric for check in plan.experiment.checks if check.baseline is not None)),
+    )
 
 
 def _layers(*lists: Sequence[Manifest]) -> tuple[Resource, ...]:
     layers = [[resource for manifest in manifests for resource in manifest.resources] for manifests in lists]
     return tuple(merge([], *layers))
-
-
-def _variant(name: str, variant: Variant, manifests: tuple[Manifest, ...], put: tuple[Resource, ...]) -> VariantPlan:
-    return VariantPlan(name, manifests, put, expected_faults(put), variant.load, variant.url)
 
 
 def _file(path: Path) -> Manifest:
@@ -158,9 +185,7 @@ def _file(path: Path) -> Manifest:
 
 
 def _inline(document: Document) -> Manifest:
-    import yaml  # noqa: PLC0415 - for inline resources only
-
-    content = yaml.safe_dump(document.data, sort_keys=False, allow_unicode=True).encode()
+    content = to_yaml(document.data).encode()
     return Manifest("inline", content, tuple(resources_from(document)))
 
 

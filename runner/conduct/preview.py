@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from runner.errors import InputError
+from runner.errors import InputError, Problem
 from runner.mesh.kinds import mesh_kind
+from runner.spec.checks import Metric
+from runner.yamlfile import suggest
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
     from runner.conduct.plan import Plan
     from runner.mesh.kinds import Preview
 
@@ -26,13 +30,36 @@ def checked(plan: Plan, held: Preview) -> tuple[Plan, list[str]]:
     problems = []
     warnings: list[str] = []
     for variant in plan.variants:
+        state = plan.state(variant)
         try:
-            warnings += held.check(plan.state(variant))
+            warnings += held.check(state)
         except InputError as error:
             problems += error.problems
+            continue
+        for key, problem in held.entry_problems(state, variant.load.source, variant.load.host):
+            where = plan.experiment.document.position(("variants", variant.name, "load", key))
+            problems.append(replace(problem, where=where))
+    problems += _unknown_workloads(plan, held.workloads())
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
     return plan, list(dict.fromkeys(warnings))
+
+
+def _unknown_workloads(plan: Plan, services: Mapping[str, Sequence[str]]) -> Iterator[Problem]:
+    """Checks and guardrails on the counters of a workload that this mesh does not have: they could never be decided."""
+    known = sorted({*services, *(workload for workloads in services.values() for workload in workloads)})
+    asked = [(item.metric, item.position) for item in plan.experiment.guardrails]
+    for check in plan.experiment.checks:
+        asked += [(metric, check.position) for metric in (check.metric, check.operand) if isinstance(metric, Metric)]
+    for metric, where in asked:
+        workload = (metric.argument or "").partition(" ")[0]
+        if metric.name == "proxy" and known and workload not in known:
+            yield Problem(
+                f'{metric}: there is no workload or service "{workload}" in this mesh',
+                where,
+                "one of " + ", ".join(known),
+                suggest(workload, known),
+            )
 
 
 def preview(plan: Plan) -> tuple[Plan, list[str]]:
@@ -41,6 +68,16 @@ def preview(plan: Plan) -> tuple[Plan, list[str]]:
     Raises:
         InputError: as `checked`.
     """
-    mesh = plan.experiment.experiment.mesh
-    plan, warnings = checked(plan, mesh_kind(mesh).preview(mesh))
+    plan, warnings = checked(plan, _in_thought(plan))
     return plan, [*plan.experiment.warnings, *warnings]
+
+
+def _in_thought(plan: Plan) -> Preview:
+    """The experiment's mesh, nothing running; what is wrong with its choice stands at the key that made it."""
+    mesh, document = plan.experiment.experiment.mesh, plan.experiment.document
+    try:
+        return mesh_kind(mesh).preview(mesh)
+    except InputError as error:
+        loc = ("mesh", next(iter(type(mesh).model_fields)))
+        where = document.position(loc) if loc in document.values else None
+        raise InputError([replace(problem, where=problem.where or where) for problem in error.problems]) from None

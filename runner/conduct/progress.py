@@ -54,6 +54,10 @@ class Progress(Protocol):
         """A trial is over."""
         ...
 
+    def stopping(self, signal_number: int) -> None:
+        """A signal came, and what was changed is restored now; called from the signal's handler: must not print."""
+        ...
+
 
 class Silent:
     """A watcher that shows nothing."""
@@ -68,4 +72,7 @@ class Silent:
         """Ignore it."""
 
     def trial(self, record: TrialRecord) -> None:
+        """Ignore it."""
+
+    def stopping(self, signal_number: int) -> None:
         """Ignore it."""

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from runner import __version__
 from runner.analysis.analyse import analyse
 from runner.analysis.figures import figures, latency
+from runner.analysis.itself import analyse_itself
+from runner.analysis.sweep import sweep_headline
 from runner.analysis.validity import ValidityInput, judge
 from runner.conduct.trial import rfc3339
 from runner.errors import MeshtrialError, StoppedError, StorageError
+from runner.mesh.none import shown_url
 from runner.results.document import (
     AbsentEvidence,
     Edge,
@@ -28,13 +31,15 @@ from runner.results.document import (
 from runner.units import format_rate
 
 if TYPE_CHECKING:
+    from runner.analysis.analyse import Analysis
     from runner.analysis.evidence import TrialEvidence
+    from runner.analysis.validity import Validity
     from runner.conduct.guardrails import Crossing
     from runner.conduct.plan import Plan, TrialPlan, VariantPlan
     from runner.conduct.trial import TrialOutcome
     from runner.mesh.base import MeshDescription
     from runner.results.store import RunFolder
-    from runner.spec.model import Load
+    from runner.spec.model import FortioLoad, Load
 
 
 @dataclass(slots=True)
@@ -68,11 +73,12 @@ class RunRecord:
         load = self.plan.variants[0].load
         self.document = RunDocument(
             experiment=spec.experiment,
-            question=spec.question,
+            question=spec.question if self.plan.itself is None else "What difference can this set-up see?",
             description=spec.description,
             seed=self.plan.seed,
             started=rfc3339(time.time()),
             quick=spec.quick,
+            aa=self.plan.itself is not None,
             open_loop=load.arrivals is not None,
             blocks=self.plan.blocks,
             warmup_s=load.warmup,
@@ -83,10 +89,11 @@ class RunRecord:
                 app=self.mesh.app,
                 proxies=self.mesh.proxies,
                 joined=self.mesh.joined,
+                url=self.mesh.url,
             ),
             meshtrial=__version__,
             machine=_machine(),
-            versions={"python": platform.python_version(), "envoy": self.mesh.envoy or "", **self.drivers},
+            versions=_versions(self.mesh.envoy) | self.drivers,
             command=self.command.replace("{seed}", str(self.plan.seed)),
             warnings=self.warnings,
             variants=[self._empty(variant) for variant in self.plan.variants],
@@ -96,7 +103,7 @@ class RunRecord:
         return VariantRecord(
             name=variant.name,
             baseline=variant is self.plan.variants[0],
-            closed_loop=variant.load.users is not None,
+            closed_loop=variant.load.arrivals is None,
             manifests=[
                 ManifestRecord(
                     name=manifest.name,
@@ -105,7 +112,9 @@ class RunRecord:
                 )
                 for manifest in variant.manifests
             ],
-            load=load_in_words(variant.load),
+            load=load_in_words(variant.load, variant.url),
+            family=variant.family,
+            matrix=variant.matrix,
         )
 
     def save(self) -> None:
@@ -116,16 +125,11 @@ class RunRecord:
         """
         self.folder.write_document(self.document)
 
-    def add(self, trial: TrialPlan, outcome: TrialOutcome) -> TrialRecord:
-        """Keep one trial: its own file, its place in the document, and whether it may count.
-
-        Raises:
-            StorageError: it can't be written.
-        """
-        window = outcome.file.window
-        validity = judge(
+    def judged(self, trial: TrialPlan, outcome: TrialOutcome) -> Validity:
+        """Whether a trial may count."""
+        return judge(
             ValidityInput(
-                window=window,
+                window=outcome.evidence.window,
                 start={name: held.start for name, held in outcome.attestation.proxies.items() if held.start},
                 end={name: held.end for name, held in outcome.attestation.proxies.items() if held.end},
                 proxies=self.mesh.proxies,
@@ -134,7 +138,22 @@ class RunRecord:
                 rate_varies=bool(trial.variant.load.arrivals and trial.variant.load.arrivals.stages),
             )
         )
+
+    def add(self, trial: TrialPlan, outcome: TrialOutcome, validity: Validity | None = None) -> TrialRecord:
+        """Keep one trial: its own file, its place in the document, and whether it may count.
+
+        Args:
+            trial: as it was planned.
+            outcome: what it gave.
+            validity: whether it may count; by the common rules when None.
+
+        Raises:
+            StorageError: it can't be written.
+        """
+        window = outcome.file.window
+        validity = validity or self.judged(trial, outcome)
         outcome.evidence.valid = not validity.notes
+        outcome.evidence.invalid_because = [str(note.code) for note in validity.notes]
         for record in self._trials.get(trial.variant.name, []):
             if record.block == trial.block:
                 record.superseded = True
@@ -151,10 +170,16 @@ class RunRecord:
             remarks=[*outcome.remarks, *validity.remarks],
             attestation=outcome.attestation,
             generator=GeneratorRecord(
-                scheduled=window.scheduled, cpu=window.generator_cpu, lag_ms=latency(window.whole().lag)
+                scheduled=window.scheduled,
+                cpu=window.generator_cpu,
+                cores=window.generator_cores,
+                qps=window.pace.qps if window.pace else 0.0,
+                lag_ms=latency(window.whole().lag),
             ),
         )
         record.file = self.folder.write_trial(outcome.file)
+        if window.native:
+            record.native = self.folder.write_native(outcome.file, window.native)
         self.folder.log(
             "trial",
             block=trial.block,
@@ -191,22 +216,22 @@ class RunRecord:
             The document; when the disk is full it is returned all the same, and the folder keeps the last one written.
         """
         ended = error if error is not None and not isinstance(error, StoppedError) and not self._guardrail else None
-        analysis = analyse(
-            [variant.name for variant in self.plan.variants],
-            self._evidence,
-            self.plan.experiment.checks,
-            error=str(ended) if ended else None,
-            aborted=self._why_aborted(error),
-        )
+        analysis = self._analysis(str(ended) if ended else None, self._why_aborted(error))
         document = self.document
         plain = {item.name: item for item in document.variants}
         for variant in analysis.variants:
             before = plain[variant.name]
             variant.baseline, variant.closed_loop = before.baseline, before.closed_loop
             variant.manifests, variant.load, variant.trials = before.manifests, before.load, before.trials
+            variant.family, variant.matrix = before.family, before.matrix
+            variant.capacity_searches = before.capacity_searches
         document.variants = analysis.variants
         document.comparisons, document.checks = analysis.comparisons, analysis.checks
-        document.verdict, document.reason, document.headline = analysis.verdict, analysis.reason, analysis.headline
+        document.verdict, document.reason = analysis.verdict, analysis.reason
+        document.resolution = analysis.resolution
+        document.headline = analysis.headline
+        if document.capacity is None:
+            document.headline = sweep_headline(document.variants) or document.headline
         document.guardrail, document.restored = self._guardrail, self.restored
         document.ended = rfc3339(time.time())
         try:
@@ -217,6 +242,12 @@ class RunRecord:
             if error is None:
                 raise
         return document
+
+    def _analysis(self, error: str | None, aborted: str | None) -> Analysis:
+        names = [variant.name for variant in self.plan.variants]
+        if self.plan.itself is not None:
+            return analyse_itself((names[0], names[1]), self._evidence, self.plan.itself, error=error, aborted=aborted)
+        return analyse(names, self._evidence, self.plan.experiment.checks, error=error, aborted=aborted)
 
     def _why_aborted(self, error: MeshtrialError | None) -> str | None:
         if self._guardrail:
@@ -250,18 +281,37 @@ class RunRecord:
             ]
 
 
-def load_in_words(load: Load) -> str:
-    """A load profile as a person says it: `20/s uniform arrivals from the gateway`."""
-    source = "the gateway" if load.source == "gateway" else load.source
+def load_in_words(load: Load, url: str | None = None) -> str:
+    """A load profile as a person says it: `20/s uniform arrivals from the gateway`, `3 users in a closed loop at http://shop/`.
+
+    Args:
+        load: the profile.
+        url: where it goes, when that is a plain URL.
+    """
+    where = f"at {shown_url(url)}" if url else f"from {'the gateway' if load.source == 'gateway' else load.source}"
+    if load.fortio is not None:
+        return f"{_fortio_in_words(load.fortio)} in a closed loop {where}"
     if load.users is not None:
-        return f"{load.users} {'user' if load.users == 1 else 'users'} in a closed loop from {source}"
+        return f"{load.users} {'user' if load.users == 1 else 'users'} in a closed loop {where}"
     arrivals = load.arrivals
     if arrivals is None:
-        return f"from {source}"
+        return where
     if arrivals.rate is not None:
-        return f"{format_rate(arrivals.rate)} {arrivals.distribution} arrivals from {source}"
+        return f"{format_rate(arrivals.rate)} {arrivals.distribution} arrivals {where}"
     rates = " -> ".join(format_rate(stage.rate) for stage in arrivals.stages or [])
-    return f"{arrivals.distribution} arrivals in stages {rates} from {source}"
+    return f"{arrivals.distribution} arrivals in stages {rates} {where}"
+
+
+def _fortio_in_words(fortio: FortioLoad) -> str:
+    many = f"{fortio.connections} {'connection' if fortio.connections == 1 else 'connections'} of fortio"
+    pace = f" at {format_rate(fortio.qps)} together" if fortio.qps else " as fast as they can"
+    what = f" with gRPC {fortio.grpc} calls" if fortio.grpc else f" asking for {fortio.path}"
+    exact = f", {fortio.requests} requests in all," if fortio.requests else ""
+    return f"{many}{what}{pace}{exact}"
+
+
+def _versions(envoy: str | None) -> dict[str, str]:
+    return {"python": platform.python_version()} | ({"envoy": envoy} if envoy else {})
 
 
 def _machine() -> dict[str, str | int]:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.conduct.drivers import Drivers
-from runner.conduct.journal import Journal, MeshAddress
+from runner.conduct.journal import Journal, MeshAddress, NoJournal
+from runner.conduct.meshes import Meshes
 from runner.conduct.plan import make_plan
 from runner.conduct.preview import checked, preview
 from runner.conduct.record import RunRecord
@@ -18,13 +19,12 @@ from runner.conduct.recover import recover, reopen, verify
 from runner.conduct.stopping import Stopping
 from runner.conduct.trial import Conductor
 from runner.errors import MeshError, MeshtrialError, OutsideError, StoppedError, StorageError
-from runner.mesh.kinds import mesh_kind
 from runner.results.document import Verdict
 from runner.results.store import RunFolder
 from runner.state import journal_home, work_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from runner.conduct.plan import Plan, TrialPlan
     from runner.conduct.progress import Progress
@@ -53,6 +53,7 @@ class RunOptions:
         fresh: have a mesh of its own even when one is up.
         keep: leave the run's own mesh up after a failure.
         command: the command line, for the report; `{seed}` is filled in.
+        aa: run the baseline against itself instead.
     """
 
     results: Path = Path("results")
@@ -60,6 +61,7 @@ class RunOptions:
     fresh: bool = False
     keep: bool = False
     command: str = ""
+    aa: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +72,13 @@ class RunResult:
         folder: the run folder.
         document: what `run.json` says.
         error: what ended the run early, if something did.
+        sound: whether the mesh was verified to hold what it held before.
     """
 
     folder: Path
     document: RunDocument
     error: MeshtrialError | None = None
+    sound: bool = True
 
     @property
     def exit_code(self) -> int:
@@ -82,51 +86,78 @@ class RunResult:
         return self.error.exit_code if self.error else EXIT_CODES[self.document.verdict]
 
 
-def run(experiment: LoadedExperiment, options: RunOptions, progress: Progress) -> RunResult:
+def run(
+    experiment: LoadedExperiment,
+    options: RunOptions,
+    progress: Progress,
+    meshes: Meshes | None = None,
+    stopping: Stopping | None = None,
+    method: Method | None = None,
+) -> RunResult:
     """Carry an experiment out.
 
     Everything the user wrote is checked before anything is started or touched. From the first change on, whatever happens,
     the mesh is restored and a readable run folder is left.
+
+    Args:
+        experiment: what to do.
+        options: how.
+        progress: told of everything.
+        meshes: where meshes come from and go to; of this run alone when None.
+        stopping: knows of signals, when the caller listens to them for several runs.
+        method: what is done between opening the mesh and restoring it; trials in blocks when None.
 
     Raises:
         InputError: the experiment, a manifest or the load file can't be used.
         OutsideError: the mesh or the generator could not be started.
         StoppedError: a signal came before the first trial.
     """
+    method = method or Method()
     seed = options.seed if options.seed is not None else secrets.randbelow(2**31)
-    plan = make_plan(experiment, seed)
-    kind = mesh_kind(experiment.experiment.mesh)
+    plan = make_plan(experiment, seed, aa=options.aa)
+    choice = experiment.experiment.mesh
     preview(plan)
     for recovery in recover(journal_home(), reopen):
         if not recovery.gone:
             progress.message(f"restored what a dead run had left: {recovery}")
     with contextlib.ExitStack() as stack:
-        stopping = stack.enter_context(Stopping())
+        stopping = stopping or stack.enter_context(Stopping())
+        stopping.calm()
+        stopping.told = progress.stopping
         drivers = Drivers(plan, stack.enter_context(work_directory()))
         stack.callback(drivers.close)
+        if meshes is None:
+            meshes = stack.enter_context(Meshes(fresh=options.fresh, keep=options.keep))
         with ThreadPoolExecutor(max_workers=1) as starter:
-            opening = starter.submit(kind.open, experiment.experiment.mesh, options.fresh)
+            opening = starter.submit(meshes.open, choice, stopping.event)
             try:
-                drivers.start()
+                with stopping.at_once():
+                    drivers.start()
             except BaseException:
-                with contextlib.suppress(MeshtrialError):
-                    opening.result().close()
+                with contextlib.suppress(MeshtrialError), meshes.lend(opening.result()):
+                    pass
                 raise
-            mesh = opening.result()
-        closing = stack.enter_context(_closing(mesh))
+            try:
+                mesh = opening.result()
+            except MeshError:
+                stopping.check()  # it gave up because of a signal
+                raise
+        loan = stack.enter_context(meshes.lend(mesh))
         stopping.check()
-        if mesh.describe().joined:
+        if loan.again and mesh.describe().proxies:
+            progress.message(f"uses the mesh of an earlier run of this suite ({mesh.describe().identity})")
+        elif mesh.describe().joined:
             progress.message(f"joined the mesh that is up ({mesh.describe().identity})")
-        stack.enter_context(mesh.hold(f"meshtrial run {experiment.experiment.experiment}"))
+        stack.enter_context(mesh.hold(f"meshtrial {method.verb} {experiment.experiment.experiment}"))
         _all_alive(mesh)
         plan, warnings = checked(plan, mesh)
-        for warning in (*experiment.warnings, *warnings):
+        for warning in (*plan.experiment.warnings, *warnings):
             progress.message(f"warning: {warning}")
-        result = _carry_out(plan, mesh, drivers, options, progress, stopping, list(warnings))
-        if options.keep and result.error is not None and not mesh.describe().joined:
-            closing.keep = True
-            progress.message(f"the mesh was left up: {mesh.describe().identity}")
-        return result
+        result = _carry_out(plan, mesh, drivers, options, progress, stopping, list(warnings), method)
+        loan.sound, loan.failed = result.sound, result.error is not None
+    if loan.kept:
+        progress.message(f"the mesh was left up: {mesh.describe().identity}")
+    return result
 
 
 def _all_alive(mesh: Mesh) -> None:
@@ -138,24 +169,6 @@ def _all_alive(mesh: Mesh) -> None:
         )
 
 
-@dataclass(slots=True)
-class _Closing:
-    mesh: Mesh
-    keep: bool = False
-
-
-@contextlib.contextmanager
-def _closing(mesh: Mesh) -> Iterator[_Closing]:
-    closing = _Closing(mesh)
-    try:
-        yield closing
-    finally:
-        if closing.keep:
-            mesh.leave_running()
-        else:
-            mesh.close()
-
-
 def _carry_out(
     plan: Plan,
     mesh: Mesh,
@@ -164,34 +177,45 @@ def _carry_out(
     progress: Progress,
     stopping: Stopping,
     warnings: list[str],
+    method: Method,
 ) -> RunResult:
     experiment = plan.experiment.experiment
     folder = RunFolder.create(options.results, experiment.experiment, secrets=plan.experiment.secrets)
-    record = RunRecord(plan, mesh.describe(), drivers.versions(), folder, options.command, warnings)
+    record = method.record(plan, mesh.describe(), drivers.versions(), folder, options.command, warnings)
     record.save()
     description = mesh.describe()
     snapshot = mesh.applied()
     before = mesh.versions()
-    journal = Journal.begin(
-        journal_home(), MeshAddress(description.kind, description.identity), snapshot, folder.path.resolve()
-    )
+    journal: Journal | NoJournal = NoJournal()
+    if description.kind != "none":
+        journal = Journal.begin(
+            journal_home(), MeshAddress(description.kind, description.identity), snapshot, folder.path.resolve()
+        )
     conductor = Conductor(plan, mesh, drivers.by_variant, journal, progress, stopping)
     error: MeshtrialError | None = None
     try:
-        _blocks(plan, conductor, record, progress)
+        method.blocks(plan, conductor, record, progress)
     except MeshtrialError as caught:
         error = caught
     except OSError as caught:
         error = StorageError(
             f"{caught.filename or 'a file'}: {caught.strerror or caught}", advice="Free space and run again"
         )
-    record.restored = _restore(mesh, snapshot, before, journal)
-    if isinstance(error, OutsideError):
+    except BaseException as defect:
+        # nobody foresaw this one: restore all the same, keep what was measured, and let it go its way
+        record.restored, _ = _restore(mesh, snapshot, before, journal)
+        with contextlib.suppress(Exception):
+            record.finish(MeshtrialError(f"a defect of meshtrial: {type(defect).__name__}: {defect}"))
+        raise
+    record.restored, sound = _restore(mesh, snapshot, before, journal)
+    if error is None and not sound:
+        error = MeshError(f"the mesh was not restored: {record.restored}")
+    elif isinstance(error, OutsideError):
         error.restored = record.restored
     elif isinstance(error, StoppedError):
         error = StoppedError(error.signal_number, record.restored)
     document = record.finish(error)
-    return RunResult(folder.path, document, error)
+    return RunResult(folder.path, document, error, sound)
 
 
 def _blocks(plan: Plan, conductor: Conductor, record: RunRecord, progress: Progress) -> None:
@@ -223,29 +247,52 @@ def _block(order: list[TrialPlan], attempt: int, conductor: Conductor, record: R
     return valid
 
 
+@dataclass(frozen=True, slots=True)
+class Method:
+    """What a run does between opening the mesh and restoring it.
+
+    Attributes:
+        verb: the command's name.
+        record: makes the run's record.
+        blocks: carries all blocks out.
+    """
+
+    verb: str = "run"
+    record: type[RunRecord] = RunRecord
+    blocks: Callable[[Plan, Conductor, RunRecord, Progress], None] = _blocks
+
+
 class GuardrailCrossedError(MeshtrialError):
     """A guardrail ended the load; the verdict says so."""
 
     exit_code = 4
 
 
-def _restore(mesh: Mesh, snapshot: list[Resource], before: dict[str, str], journal: Journal) -> str:
-    """Verify, after the last trial, that the mesh is as it was; the journal goes only then."""
+def _restore(
+    mesh: Mesh, snapshot: list[Resource], before: dict[str, str], journal: Journal | NoJournal
+) -> tuple[str, bool]:
+    """Verify, after the last trial, that the mesh is as it was; the journal goes only then.
+
+    Returns:
+        What was verified, in a sentence, and whether the mesh is as it was.
+    """
+    if isinstance(journal, NoJournal):
+        return "nothing was applied, so there was nothing to restore", True
     try:
         mesh.restore(snapshot)
         verify(
             mesh, snapshot, [item.key for item in mesh.applied() if item.key not in {entry.key for entry in snapshot}]
         )
         now = mesh.versions()
-    except OutsideError as error:
+    except (MeshtrialError, OSError) as error:
         journal.abandon()
-        return f"not verified ({error}); the journal was kept for `meshtrial recover`"
+        return f"not verified ({error}); the journal was kept for `meshtrial recover`", False
     wrong = [proxy for proxy, version in before.items() if now.get(proxy) not in {version, None}]
     if wrong:
         journal.abandon()
-        return f"not restored on {', '.join(wrong)}; the journal was kept for `meshtrial recover`"
+        return f"not restored on {', '.join(wrong)}; the journal was kept for `meshtrial recover`", False
     journal.restored()
     silent = [proxy for proxy in before if proxy not in now]
     verified = len(before) - len(silent)
     text = f"the mesh holds what it held before, verified on {verified} {'proxy' if verified == 1 else 'proxies'}"
-    return text + (f" ({', '.join(silent)} did not answer)" if silent else "")
+    return text + (f" ({', '.join(silent)} did not answer)" if silent else ""), not silent

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -14,16 +15,18 @@ from runner.conduct.progress import Step
 from runner.conduct.recover import verify
 from runner.errors import MeshError, OutsideError
 from runner.load.base import Target, WindowPlan
+from runner.mesh.none import NO_PROXIES
 from runner.probes import access_log, istio_metrics, prometheus, proxy_stats
 from runner.results.counters import by_workload, increases
-from runner.results.document import Attestation, ProxyVersions
+from runner.results.document import AbsentEvidence, Attestation, ProxyVersions
 from runner.results.trial import TrialFile
+from runner.spec.checks import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from runner.conduct.guardrails import Crossing
-    from runner.conduct.journal import Journal
+    from runner.conduct.journal import Journal, NoJournal
     from runner.conduct.plan import Plan, TrialPlan, VariantPlan
     from runner.conduct.progress import Progress
     from runner.conduct.stopping import Stopping
@@ -80,22 +83,36 @@ class Conductor:
         journal: announced to before every change.
         progress: told of every phase.
         stopping: looked at between phases, and by the driver while load runs.
+        done: trials that are over.
+        seconds: about how long a trial takes, where its load does not say so.
     """
 
     plan: Plan
     mesh: Mesh
     drivers: Mapping[str, Driver]
-    journal: Journal
+    journal: Journal | NoJournal
     progress: Progress
     stopping: Stopping
     done: int = 0
+    seconds: float | None = None
     _proxies: list[str] = field(default_factory=list)
     _services: dict[str, list[str]] = field(default_factory=dict)
+    _absent_queries: list[AbsentEvidence] = field(default_factory=list)
+    _absent_counters: list[AbsentEvidence] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         description = self.mesh.describe()
         self._proxies = description.proxies
         self._services = description.workloads
+        spec = self.plan.experiment
+        self._absent_queries = prometheus.absent(spec.experiment.collect.promql, description.kind)
+        asked = any(
+            isinstance(metric, Metric) and metric.name == "proxy"
+            for check in spec.checks
+            for metric in (check.metric, check.operand)
+        )
+        if asked and not description.proxies:
+            self._absent_counters = [AbsentEvidence(name="proxy", reason=NO_PROXIES)]
 
     def run(self, trial: TrialPlan, attempt: int) -> TrialOutcome:
         """Carry one trial out; the mesh holds its base again when this returns or raises.
@@ -105,13 +122,23 @@ class Conductor:
             DriverError: the generator did not do its part.
             StoppedError: a signal came; everything was restored.
         """
+        with self.applied(trial):
+            return self.measure(trial, attempt)
+
+    @contextlib.contextmanager
+    def applied(self, trial: TrialPlan) -> Iterator[None]:
+        """Have the mesh hold the variant of `trial`; it holds its base again afterwards, whatever happens.
+
+        Raises:
+            MeshError: the mesh did not do its part, or could not be restored (the journal is kept then).
+        """
         variant = trial.variant
         back, gone = changed_keys(self.plan.base, variant.put)
         self._step("apply", trial, 0)
         self.journal.intend(variant.put, ())
         try:
             self.mesh.apply(variant.put, ())
-            return self._under_load(trial, attempt)
+            yield
         finally:
             self._step("restore", trial, 0)
             self._restore(variant, back, gone)
@@ -127,17 +154,30 @@ class Conductor:
                 advice="Run `meshtrial recover`; the journal was kept",
             ) from error
 
-    def _under_load(self, trial: TrialPlan, attempt: int) -> TrialOutcome:
+    def measure(self, trial: TrialPlan, attempt: int, enough: Callable[[Second], bool] | None = None) -> TrialOutcome:
+        """Warm up and measure one window; the mesh holds the variant already.
+
+        Args:
+            trial: whose load to drive.
+            attempt: 1, or 2 when the block runs again.
+            enough: looks at every second of the measured window; true ends the load.
+
+        Raises:
+            DriverError: the generator did not do its part.
+            StoppedError: a signal came.
+        """
         variant, load = trial.variant, trial.variant.load
         driver = self.drivers[variant.name]
         watch = GuardrailWatch(self.plan.experiment.guardrails, self._counters_by_workload, self._services)
         crossings: list[Crossing] = []
+        measuring = False
 
         def see(second: Second) -> None:
             self.progress.second(second)
             crossing = watch.see(second)
             if crossing:
                 crossings.append(crossing)
+            if crossing or (measuring and enough is not None and enough(second)):
                 self.stopping.event.set()
 
         def drive(phase: str, seconds: float, seed: int) -> Window:
@@ -154,9 +194,10 @@ class Conductor:
             return self._cut_short(trial, attempt, warmup, crossings[0])
         remarks = self._wait_quiet()
         before = self._read()
+        measuring = True
         window = drive("measure", load.duration, trial.seed)
-        if crossings:
-            self.stopping.event.clear()
+        if window.stopped:
+            self.stopping.calm()
         self._step("collect", trial, 0)
         remarks += self._wait_quiet()
         after = self._read()
@@ -164,12 +205,9 @@ class Conductor:
 
     def _window_plan(self, variant: VariantPlan, seconds: float, seed: int) -> WindowPlan:
         load = variant.load
-        if variant.url:
-            url, headers = variant.url, {}
-        else:
-            entry = self.mesh.entry(load.source, load.host)
-            url, headers = entry.url, entry.headers
-        target = Target(url, {**headers, **load.headers}, load.tls)
+        entry = self.mesh.entry(load.source, load.host)
+        headers = {**entry.headers, **load.headers}
+        target = Target(variant.url or entry.url, headers, load.tls, load.secret_headers)
         return WindowPlan(target, seconds, seed, load.arrivals, load.users)
 
     def _outcome(
@@ -184,7 +222,6 @@ class Conductor:
         remarks: list[str],
     ) -> TrialOutcome:
         moved = by_workload(increases(before.counters, after.counters), self.mesh.workload_of)
-        absent = {item.name: item.reason for item in prometheus.absent(self.plan.experiment.experiment.collect.promql)}
         lines = self.mesh.access_log(window.started, window.ended)
         file = TrialFile(
             variant=trial.variant.name,
@@ -196,7 +233,7 @@ class Conductor:
             stats_after=after.counters,
             edges=istio_metrics.edges(before.requests, after.requests),
             access_log=access_log.sample(lines, ACCESS_LOG_SAMPLE),
-            promql=dict.fromkeys(absent),
+            promql=dict.fromkeys(item.name for item in self._absent_queries),
         )
         evidence = TrialEvidence(
             block=trial.block,
@@ -207,7 +244,7 @@ class Conductor:
             known={self.mesh.workload_of(proxy): frozenset(names) for proxy, names in after.counters.items()},
             services=self._services,
             promql=file.promql,
-            absent=absent,
+            absent={item.name: item.reason for item in (*self._absent_queries, *self._absent_counters)},
         )
         attestation = Attestation(
             proxies={
@@ -245,7 +282,7 @@ class Conductor:
 
     def _step(self, phase: str, trial: TrialPlan, seconds: float) -> None:
         trials = self.plan.blocks * len(self.plan.variants)
-        each = trial_seconds(trial.variant.load)
+        each = trial_seconds(trial.variant.load) if self.seconds is None else self.seconds
         self.progress.step(
             Step(
                 phase=phase,

@@ -20,23 +20,26 @@ class Target:
     Attributes:
         url: base URL, becomes Locust's host.
         headers: sent with every request unless the loadfile sets the same header itself.
+        secret_headers: names of those among them that must not show in the process table.
         tls: CA and client certificate for HTTPS.
     """
 
     url: str
     headers: dict[str, str] = field(default_factory=dict)
     tls: Tls | None = None
+    secret_headers: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
     """One stretch of load to generate: a warm-up or a measurement.
 
-    Exactly one of `arrivals` and `users` is given.
+    For Locust exactly one of `arrivals` and `users` is given; fortio's own file says how it asks.
 
     Attributes:
         seconds: how long arrivals are due (open loop) or users loop (closed loop).
-        seed: of the arrival schedule and of the users' random choices; equal seeds give equal schedules.
+        seed: of the arrival schedule and of the users' random choices; equal seeds give equal schedules (choices are drawn
+            in the order in which users come to them, which concurrency decides).
         drain: the longest wait, in seconds, for requests still under way when the window ends.
     """
 
@@ -64,13 +67,17 @@ class Driver(Protocol):
         """
         ...
 
-    def drive(self, plan: WindowPlan, watch: Callable[[Second], None] | None = None, stop: Event | None = None) -> Window:
+    def drive(
+        self, plan: WindowPlan, watch: Callable[[Second], None] | None = None, stop: Event | None = None
+    ) -> Window:
         """Generate load for one window and return when it has drained.
 
         Args:
             plan: what to generate.
-            watch: called about once a second, from the calling thread, with each second when it is over (all processes added up; a later
-                correction is not sent: requests that end after their second was shown are only in the returned window).
+            watch: called about once a second, from the calling thread, when a second is over, with what became known
+                in it (all processes added up): the requests that ended in it, whenever they were due, so that slow
+                answers show live too. The returned window instead puts every request into the second of its due
+                (closed loop: sending) moment.
             stop: ends the window early when set.
 
         Raises:

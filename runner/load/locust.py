@@ -5,93 +5,39 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import socket
-import sys
 from importlib import metadata
-from pathlib import Path
 from time import monotonic, perf_counter, time
 from typing import TYPE_CHECKING
 
 from runner.errors import DriverError, InputError, Problem
 from runner.load import wire
 from runner.load.loadfile_errors import explain
+from runner.load.locust_arguments import OUR_VARIABLES, check_arguments, check_file, check_tls, command
 from runner.load.locust_process import LinkClosedError, LocustProcess
 from runner.load.locust_window import Collected, prepare_message
+from runner.load.locust_workers import make_crew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
     from threading import Event
 
     from runner.load.base import WindowPlan
     from runner.results.window import Second, Window
-    from runner.spec.model import LocustLoad, Tls
+    from runner.spec.model import LocustLoad
 
 logger = logging.getLogger(__name__)
 
-_PLUGIN = Path(__file__).with_name("locust_plugin.py")
 _START_TIMEOUT = 120.0
 """Seconds; Locust's import takes 0.8 s, the rest is for what a loadfile does at import."""
 _GRACE = 20.0
 """Seconds beyond what a window or its preparation may take, before a process that says nothing counts as hung."""
 _HEAD_START = 0.03
 """Seconds between the word to begin and the beginning, so that all processes begin together."""
+_WORKERS_HEAD_START = 0.25
+"""The same where the word has a network to cross."""
 _POLL = 0.1
 _GOODBYE = 5.0
-
-_OURS = {
-    "-f": "file",
-    "--locustfile": "file",
-    "-u": "users",
-    "--users": "users",
-    "-r": "users",
-    "--spawn-rate": "users",
-    "-t": "duration",
-    "--run-time": "duration",
-    "-H": "host",
-    "--host": "host",
-    "--processes": "processes",
-    "--master": "processes",
-    "--worker": "processes",
-    "--headless": None,
-    "--headful": None,
-    "--autostart": None,
-    "--autoquit": None,
-    "-l": None,
-    "--list": None,
-    "-h": None,
-    "--help": None,
-    "-V": None,
-    "--version": None,
-    "--show-task-ratio": None,
-    "--show-task-ratio-json": None,
-}
-"""Arguments of Locust that the experiment file has a key for, or that would keep it from running."""
-_OUR_VARIABLES = frozenset(
-    {
-        "LOCUST_LOCUSTFILE",
-        "LOCUST_USERS",
-        "LOCUST_SPAWN_RATE",
-        "LOCUST_RUN_TIME",
-        "LOCUST_HOST",
-        "LOCUST_PROCESSES",
-        "LOCUST_MODE_MASTER",
-        "LOCUST_MODE_WORKER",
-        "LOCUST_HEADLESS",
-        "LOCUST_HEADFUL",
-        "LOCUST_AUTOSTART",
-        "LOCUST_AUTOQUIT",
-        "LOCUST_TAGS",
-        "LOCUST_EXCLUDE_TAGS",
-        "LOCUST_USER_CLASSES",
-        "LOCUST_CONFIG",
-        "LOCUST_SKIP_MONKEY_PATCH",
-        "LOCUST_MASTER_BIND_HOST",
-        "LOCUST_MASTER_BIND_PORT",
-        "LOCUST_MASTER_NODE_HOST",
-        "LOCUST_MASTER_NODE_PORT",
-    }
-)
-"""Locust's own variables for those arguments, which must not reach it either."""
 
 
 class LocustDriver:
@@ -117,6 +63,7 @@ class LocustDriver:
         self._file = load.file.absolute()
         self._environ = dict(os.environ if environ is None else environ)
         self._process = LocustProcess(work_directory / "locust.log")
+        self._crew = make_crew(load, self._file, work_directory)
         self._generators: list[int] = []
         self._master: int | None = None
         self._window = 0
@@ -128,16 +75,27 @@ class LocustDriver:
 
     def start(self) -> None:
         """Start Locust and load the user's file; see `runner.load.base.Driver`."""
-        self._check_file()
-        self._check_arguments()
-        workers = self._load.processes if self._load.processes > 1 else 0
-        environ = {key: value for key, value in self._environ.items() if key not in _OUR_VARIABLES}
+        check_file(self._file)
+        check_arguments(self._load)
+        forks = self._load.processes if self._load.processes > 1 else 0
+        environ = {key: value for key, value in self._environ.items() if key not in OUR_VARIABLES}
         environ[wire.LOADFILE_VARIABLE] = str(self._file)
-        self._process.start(self._command(), environ, workers)
+        started = command(self._load, self._file)
+        crew = self._crew
         try:
-            self._await_hellos(1 + workers)
+            if crew is None:
+                self._process.start(started, environ, forks)
+                self._await_hellos(range(1 + forks))
+            else:
+                self._process.start([*started, *crew.master_arguments()], {**environ, **crew.master_environ()}, 0)
+                port = self._await_hellos([0])
+                crew.begin(port, environ)
+                self._await_hellos(range(1, 1 + crew.number))
         except BaseException:
-            self._process.end(0.0)
+            if crew is None:
+                self._process.end(0.0)
+            else:
+                self.close()  # workers elsewhere must be told
             raise
 
     def drive(
@@ -146,7 +104,7 @@ class LocustDriver:
         """Generate load for one window; see `runner.load.base.Driver`."""
         if not self._generators:
             raise DriverError("the Locust driver was not started")
-        _check_tls(plan.target.tls)
+        check_tls(plan.target.tls)
         self._window += 1
         try:
             self._prepare(plan)
@@ -161,82 +119,56 @@ class LocustDriver:
 
     def close(self) -> None:
         """End Locust's processes; users' `on_stop` and the file's `test_stop` listeners run first."""
+        crew = self._crew
         patience = 0.0
         try:
-            self._process.send(wire.Quit(), self._process.peers)
-            patience = _GOODBYE
+            if crew is not None:
+                self._process.send(wire.Quit(), self._generators)
+                crew.end(_GOODBYE)
+            if crew is None or crew.whole:
+                self._process.send(wire.Quit(), self._process.peers)
+                patience = _GOODBYE
         except LinkClosedError:
             pass
-        self._generators = []
+        self._generators, self._master = [], None
         self._process.end(patience)
+        if crew is not None:
+            crew.end(0.0)
 
     # Starting
 
-    def _check_file(self) -> None:
-        file = self._file
-        if not file.exists():
-            raise InputError(Problem(f"the load file {file} does not exist"))
-        if not file.is_file() or file.suffix != ".py":
-            raise InputError(
-                Problem(f"the load file {file} is no Python file", expected="a file whose name ends in .py")
-            )
-        if "," in str(file):
-            raise InputError(Problem(f"Locust can't load a file with a comma in its path: {file}"))
-        if not os.access(file, os.R_OK):
-            raise InputError(Problem(f"the load file {file} can't be read"))
-
-    def _check_arguments(self) -> None:
-        problems = []
-        for argument in self._load.args:
-            name = argument.split("=", 1)[0]
-            if name in _OURS:
-                key = _OURS[name]
-                hint = f"Use the key {key} of the experiment file" if key else "Locust runs headless under meshtrial"
-                problems.append(Problem(f"args: {name} can't be passed on to Locust", suggestion=hint))
-        if problems:
-            raise InputError(problems)
-
-    def _command(self) -> list[str]:
-        load = self._load
-        # -P: a file in the working directory must not stand for a module of the standard library
-        command = [sys.executable, "-P", "-m", "locust", "-f", f"{_PLUGIN},{self._file}", *load.users]
-        command += ["--headless", "--only-summary", "--exit-code-on-error", "0"]
-        if load.processes > 1:
-            port = str(_free_port())
-            command += [
-                "--processes",
-                str(load.processes),
-                "--master-bind-host",
-                "127.0.0.1",
-                "--master-bind-port",
-                port,
-            ]
-            command += ["--master-host", "127.0.0.1", "--master-port", port]
-        command += load.args
-        if load.tags:
-            command += ["--tags", *load.tags]
-        if load.exclude_tags:
-            command += ["--exclude-tags", *load.exclude_tags]
-        return command
-
-    def _await_hellos(self, number: int) -> None:
-        deadline = monotonic() + _START_TIMEOUT
-        waiting = set(range(number))
+    def _await_hellos(self, peers: Iterable[int]) -> int:
+        """Wait until all of these have said hello; the port of the last that named one."""
+        crew, port = self._crew, 0
+        waiting = set(peers)
+        workers = crew is not None and 0 not in waiting
+        deadline = monotonic() + (crew.patience if crew is not None and workers else _START_TIMEOUT)
         while waiting:
             if monotonic() > deadline:
+                if crew is not None and workers:
+                    raise crew.missing(len(self._generators))
                 raise self._process.died(f"Locust was not up after {_START_TIMEOUT:.0f} s")
             try:
-                messages = self._process.receive(_POLL)
+                messages = self._receive()
             except LinkClosedError as error:
                 code = self._process.exit_code()
                 raise explain(self._file, self._load.users, code, self._process.printed()) from error
             for peer, message in messages:
                 if isinstance(message, wire.Refused):
-                    raise self._refusal(message)
+                    raise self._refusal(peer, message)
                 if isinstance(message, wire.Hello):
                     waiting.discard(peer)
+                    port = message.port or port
                     self._met(peer, message)
         self._generators.sort()
+        return port
+
+    def _receive(self) -> list[tuple[int, wire.Message]]:
+        """What the processes said; what it means for the workers is seen to here."""
+        messages = self._process.receive(_POLL)
+        if self._crew is not None:
+            self._crew.see(messages)
+        return messages
 
     def _met(self, peer: int, hello: wire.Hello) -> None:
         if hello.role == "master":
@@ -249,9 +181,11 @@ class LocustDriver:
                 self.notes.append(note)
                 logger.warning("%s: %s", self._file.name, note)
 
-    def _refusal(self, message: wire.Refused) -> InputError | DriverError:
+    def _refusal(self, peer: int, message: wire.Refused) -> InputError | DriverError:
         if message.input_error:
             return InputError(Problem(f"{self._file}: {message.reason}"))
+        if self._crew is not None and peer:
+            return self._crew.failed(peer, f"could not do its part: {message.reason}")
         return self._process.died(f"Locust could not do its part: {message.reason}")
 
     # Driving
@@ -267,16 +201,18 @@ class LocustDriver:
         while waiting:
             if monotonic() > deadline:
                 raise self._process.died("Locust's users were not ready in time")
-            for peer, message in self._process.receive(_POLL):
+            for peer, message in self._receive():
                 if isinstance(message, wire.Refused) and message.window == self._window:
-                    raise self._refusal(message)
+                    raise self._refusal(peer, message)
                 if isinstance(message, wire.Prepared) and message.window == self._window:
                     waiting.discard(peer)
 
     def _run(self, plan: WindowPlan, watch: Callable[[Second], None] | None, stop: Event | None) -> Window:
         collected = Collected(self._window, len(self._generators))
-        begin = perf_counter() + _HEAD_START
-        started = time() + _HEAD_START
+        crew = self._crew
+        head_start = _HEAD_START if crew is None else _WORKERS_HEAD_START + crew.round_trip
+        begin = perf_counter() + head_start
+        started = time() + head_start
         deadline = begin + plan.seconds + plan.drain + _GRACE
         stopped = stop is not None and stop.is_set()
         if stopped:
@@ -289,34 +225,13 @@ class LocustDriver:
                 self._process.send(wire.Stop(), self._generators)
             if perf_counter() > deadline:
                 raise self._process.died("Locust does not answer")
-            for peer, message in self._process.receive(_POLL):
+            for peer, message in self._receive():
                 if isinstance(message, wire.Refused) and message.window == self._window:
-                    raise self._refusal(message)
+                    raise self._refusal(peer, message)
                 second = collected.take(peer, message)
                 if second is not None and watch is not None:
                     watch(second)
-        return collected.window(plan, started, stopped=stopped)
-
-
-def _check_tls(tls: Tls | None) -> None:
-    """Raise InputError for a file of the TLS settings that is not there."""
-    if tls is None:
-        return
-    files = {"ca": tls.ca, "certificate": tls.certificate, "key": tls.key}
-    problems = [
-        Problem(f"the file of tls.{key} does not exist: {path}")
-        for key, path in files.items()
-        if path and not path.is_file()
-    ]
-    if tls.key and not tls.certificate:
-        problems.append(Problem("tls.key needs tls.certificate beside it"))
-    if problems:
-        raise InputError(problems)
-
-
-def _free_port() -> int:
-    """A port of 127.0.0.1 that was free a moment ago, for Locust's own master and workers."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+        window = collected.window(plan, started, stopped=stopped)
+        if crew is not None:
+            window.remarks += crew.remarks()
+        return window

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import DriverError, StorageError
 from runner.load.loadfile_errors import tail
-from runner.load.wire import FDS_VARIABLE, TICKETS_VARIABLE, Message, decode, encode
+from runner.load.wire import FDS_VARIABLE, TICKETS_VARIABLE, Message, decode, encode, routed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +31,7 @@ class LinkClosedError(Exception):
     """A process of the generator closed its end: it is dead or dying."""
 
 
-def _come_first(pid: int) -> None:
+def come_first(pid: int) -> None:
     """Let the generator go before everything else where that is allowed (root): waiting for a processor, it would send late.
 
     Linux shares processors between sessions first (autogroups, sched(7)), then between processes.
@@ -81,7 +81,7 @@ class LocustProcess:
                     pass_fds=(*theirs, reading),
                     start_new_session=True,  # Ctrl-C is for the runner, which lets the load drain
                 )
-            _come_first(self._process.pid)
+            come_first(self._process.pid)
         except OSError as error:
             for mine, _ in pairs:
                 mine.close()
@@ -100,7 +100,7 @@ class LocustProcess:
             self._selector.register(mine, selectors.EVENT_READ, index)
 
     def send(self, message: Message, peers: Iterable[int]) -> None:
-        """Send a message to some of the processes.
+        """Send a message to some of the processes; a number beyond them is a worker's, reached through the master.
 
         Raises:
             LinkClosedError: one of them is gone.
@@ -108,7 +108,10 @@ class LocustProcess:
         line = encode(message)
         for peer in peers:
             try:
-                self._sockets[peer].sendall(line)
+                if peer < len(self._sockets):
+                    self._sockets[peer].sendall(line)
+                else:
+                    self._sockets[0].sendall(b"%d " % peer + line)
             except OSError as error:
                 raise LinkClosedError from error
 
@@ -130,7 +133,9 @@ class LocustProcess:
                     return messages
                 raise LinkClosedError
             *lines, self._buffers[index] = (self._buffers[index] + data).split(b"\n")
-            messages += [(index, decode(line)) for line in lines]
+            for line in lines:
+                worker, told = routed(line)
+                messages.append((index if worker is None else worker, decode(told)))
         return messages
 
     def printed(self) -> str:

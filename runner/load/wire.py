@@ -2,6 +2,9 @@
 
 Headers and TLS travel here and never on a command line, where `ps` would show them. Neither Locust nor pydantic is
 imported: both sides use this module.
+
+With workers there is one socket pair, to Locust's master, which hands lines on over Locust's own messages. A line to or
+from a worker has its number before it (`3 ["Tick",...]`); one without a number is the master's own.
 """
 
 from __future__ import annotations
@@ -18,6 +21,14 @@ TICKETS_VARIABLE = "MESHTRIAL_DRIVER_TICKETS"
 """Environment variable with the read end of a pipe with one byte per worker, from which it learns its index."""
 LOADFILE_VARIABLE = "MESHTRIAL_LOADFILE"
 """Environment variable with the absolute path of the user's file."""
+WORKERS_VARIABLE = "MESHTRIAL_WORKERS"
+"""Environment variable with how many workers a master takes; it is not set when Locust forks."""
+TICKET_VARIABLE = "MESHTRIAL_WORKER_TICKET"
+"""Environment variable with a secret that the driver shares with the workers that it starts itself."""
+LINE = "meshtrial"
+"""The type of Locust's message that carries a line; from a worker it is `[number, line]`, so that none is missed."""
+JOIN = "meshtrial_join"
+"""The type of Locust's message in which a worker asks to be taken: `[version of Meshtrial, line]`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,19 @@ def decode(line: bytes) -> Message:
     """The message of one line of the wire."""
     kind, data = json.loads(line)
     return Message.kinds[kind].from_json(data)
+
+
+def routed(line: bytes) -> tuple[int | None, bytes]:
+    """The worker's number before a line, if there is one, and the line."""
+    if line.startswith(b"["):
+        return None, line
+    number, _, rest = line.partition(b" ")
+    return int(number), rest
+
+
+def kind_of(line: bytes) -> str:
+    """The name of a line's message, without reading all of it."""
+    return line[2 : line.index(b'"', 2)].decode()
 
 
 # From the driver to its children.
@@ -155,6 +179,8 @@ class Hello(Message):
         index: of a worker, from 0.
         users: names of the user classes that will run.
         notes: what the driver does otherwise than Locust alone would, a sentence each.
+        port: where a master listens for workers.
+        name: of a worker's machine and process.
     """
 
     pid: int
@@ -163,6 +189,8 @@ class Hello(Message):
     locust: str
     users: list[str]
     notes: list[str]
+    port: int = 0
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -231,3 +259,80 @@ class Done(Message):
     ended: float
     unmeasured: int
     user_errors: dict[str, int]
+
+
+# Between a master and its workers; `Unfit`, `Clock` and `Lost` are for the driver.
+
+
+@dataclass(frozen=True)
+class Join(Message):
+    """A worker asks to be taken, and says what must be the same everywhere.
+
+    Attributes:
+        host: its machine's name.
+        loadfile: SHA-256 of the user's file, as hexadecimal digits.
+        options: a digest of each option that the user's file or its tags depend on, by name.
+        ticket: of a worker that the driver started; empty for one started elsewhere.
+    """
+
+    host: str
+    pid: int
+    locust: str
+    users: list[str]
+    notes: list[str]
+    loadfile: str
+    options: dict[str, str]
+    ticket: str
+
+
+@dataclass(frozen=True)
+class Welcome(Message):
+    """The worker is taken as number `number`, from 1."""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Unfit(Message):
+    """A worker that would not do the same as the others came: a sentence, and what to do."""
+
+    reason: str
+    advice: str
+
+
+@dataclass(frozen=True)
+class Ping(Message):
+    """What does your clock say?"""
+
+    number: int
+
+
+@dataclass(frozen=True)
+class Pong(Message):
+    """The worker's monotonic clock and its wall clock, in seconds."""
+
+    number: int
+    clock: float
+    wall: float
+
+
+@dataclass(frozen=True)
+class Clock(Message):
+    """What the quickest of a few round trips to a worker told, in seconds.
+
+    Attributes:
+        round_trip: how long it took.
+        offset: how far the worker's monotonic clock is ahead of the master's.
+        skew: how far its wall clock is.
+    """
+
+    round_trip: float
+    offset: float
+    skew: float
+
+
+@dataclass(frozen=True)
+class Lost(Message):
+    """A worker is gone or silent: what is known, as the rest of a sentence that begins with its name."""
+
+    reason: str

@@ -18,7 +18,7 @@ _MESHES = {
     "cluster": "Kubernetes cluster with Istio",
     "none": "no mesh: a plain URL under load",
 }
-_KNOWN_MESH_FIELDS = {"kind", "envoy", "app", "proxies", "joined"}
+_KNOWN_MESH_FIELDS = {"kind", "envoy", "app", "proxies", "joined", "url"}
 
 
 def facts(document: RunDocument) -> list[Fact]:
@@ -40,6 +40,7 @@ def facts(document: RunDocument) -> list[Fact]:
             ("Design", design(document)),
             ("Order of variants", f"random within each block, seed {document.seed}"),
             ("Mesh", kind + joined),
+            ("Target", mesh.url or ""),
             ("App", mesh.app or ""),
             ("Envoy", mesh.envoy or ""),
             *extra,
@@ -54,12 +55,13 @@ def facts(document: RunDocument) -> list[Fact]:
 
 
 def design(document: RunDocument) -> str:
-    """The run's plan in words: `6 blocks x 2 variants, 20 s each after 5 s of warm-up`."""
+    """The run's plan in words: `6 blocks x 2 variants, 20 s each after 5 s of warm-up`; without a time when requests are counted."""
     blocks = words.plural(document.blocks, "block")
     variants = words.plural(len(document.variants), "variant")
     warmup = f" after {format_duration(document.warmup_s)} of warm-up" if document.warmup_s else ", no warm-up"
     quick = ", --quick" if document.quick else ""
-    return f"{blocks} \N{MULTIPLICATION SIGN} {variants}, {format_duration(document.duration_s)} each{warmup}{quick}"
+    each = f", {format_duration(document.duration_s)} each" if document.duration_s else ""
+    return f"{blocks} \N{MULTIPLICATION SIGN} {variants}{each}{warmup}{quick}"
 
 
 def _took(document: RunDocument) -> str:

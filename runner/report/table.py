@@ -20,6 +20,7 @@ class Cell:
         symbol: a sign before the text that says what the tone says.
         bar: a share from 0 to 1, drawn as a thin bar under the text.
         code: whether this is a name from a config or a program.
+        href: where the text leads to, when it is a link.
     """
 
     text: str
@@ -28,6 +29,7 @@ class Cell:
     symbol: str = ""
     bar: float | None = None
     code: bool = False
+    href: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.report.table import Tone
     from runner.results.document import RunDocument, VariantRecord
 
-_STYLES: dict[Tone, str] = {
+STYLES: dict[Tone, str] = {
     "good": "bold green",
     "bad": "bold red",
     "unsure": "bold yellow",
@@ -39,7 +39,7 @@ def print_summary(document: RunDocument, console: Console) -> None:
     """
     mark = marks.VERDICTS[document.verdict]
     console.print()
-    verdict = Text(f"{mark.symbol} {mark.word}", style=_STYLES[mark.tone])
+    verdict = Text(f"{mark.symbol} {mark.word}", style=STYLES[mark.tone])
     verdict.append(f"  {document.experiment}", style="bold")
     _say(console, verdict)
     for line in (document.headline, document.reason):
@@ -51,7 +51,7 @@ def print_summary(document: RunDocument, console: Console) -> None:
             console,
             Text(
                 f"Guardrail {stop.rule} stopped it in block {stop.block}, variant {stop.variant}: {stop.observed}",
-                style=_STYLES["bad"],
+                style=STYLES["bad"],
             ),
         )
     if document.checks:
@@ -62,19 +62,19 @@ def print_summary(document: RunDocument, console: Console) -> None:
             console.print()
             console.print(_variants(part, console))
     for absent in document.absent:
-        _say(console, Text(f"Absent: {absent.name}: {absent.reason}", style=_STYLES["unsure"]))
+        _say(console, Text(f"Absent: {absent.name}: {absent.reason}", style=STYLES["unsure"]))
     for warning in document.warnings:
-        _say(console, Text(f"Warning: {warning}", style=_STYLES["unsure"]))
+        _say(console, Text(f"Warning: {warning}", style=STYLES["unsure"]))
     if document.restored:
         _say(console, Text(document.restored, style="dim"))
 
 
 def _say(console: Console, text: Text) -> None:
-    text.plain = _plain(text.plain, console)
+    text.plain = plain_text(text.plain, console)
     console.print(text, soft_wrap=False)
 
 
-def _plain(text: str, console: Console) -> str:
+def plain_text(text: str, console: Console) -> str:
     """The text in signs that the console's encoding has."""
     try:
         text.encode(console.encoding)
@@ -85,22 +85,23 @@ def _plain(text: str, console: Console) -> str:
     return text
 
 
-def _table() -> Table:
+def plain_table() -> Table:
+    """A table without lines, for any terminal."""
     return Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim", show_edge=False)
 
 
 def _checks(document: RunDocument, console: Console) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("Outcome", no_wrap=True)
     table.add_column("Check", overflow="fold", ratio=3)
     table.add_column("Observed", overflow="fold", ratio=2)
     for check in document.checks:
         mark = marks.CHECKS[check.outcome]
-        said = Text(_plain(check.check, console))
+        said = Text(plain_text(check.check, console))
         if check.reason and check.outcome != "held":
-            said.append(f"\n{_plain(check.reason, console)}", style="dim")
-        outcome = Text(_plain(f"{mark.symbol} {mark.word}", console), style=_STYLES[mark.tone])
-        table.add_row(outcome, said, Text(_plain(check.observed, console)))
+            said.append(f"\n{plain_text(check.reason, console)}", style="dim")
+        outcome = Text(plain_text(f"{mark.symbol} {mark.word}", console), style=STYLES[mark.tone])
+        table.add_row(outcome, said, Text(plain_text(check.observed, console)))
     return table
 
 
@@ -114,13 +115,17 @@ def _chunks(variants: Sequence[VariantRecord], width: int) -> list[Sequence[Vari
 
 
 def _variants(variants: Sequence[VariantRecord], console: Console) -> Table:
-    table = _table()
+    table = plain_table()
     table.add_column("", overflow="fold", max_width=max(_NAME_WIDTH, console.width // 3))
     for variant in variants:
-        table.add_column(Text(_plain(variant.name, console)), justify="right", overflow="fold", min_width=_COLUMN_WIDTH)
+        table.add_column(
+            Text(plain_text(variant.name, console)), justify="right", overflow="fold", min_width=_COLUMN_WIDTH
+        )
 
     def row(title: str, text: Callable[[VariantRecord], str]) -> None:
-        table.add_row(Text(_plain(title, console)), *(Text(_plain(text(variant), console)) for variant in variants))
+        table.add_row(
+            Text(plain_text(title, console)), *(Text(plain_text(text(variant), console)) for variant in variants)
+        )
 
     row("requests", lambda variant: words.count(variant.requests))
     row("rate", lambda variant: words.rate(variant.rate))
@@ -129,6 +134,8 @@ def _variants(variants: Sequence[VariantRecord], console: Console) -> Table:
         row("dropped", lambda variant: words.count(variant.dropped))
     for label in sorted({label for variant in variants for label in variant.outcomes}):
         row(label, lambda variant, label=label: _share_of(variant, label))  # type: ignore[misc]  # binds now
+    if any(variant.closed_loop for variant in variants):
+        row("latencies", lambda variant: "closed loop" if variant.closed_loop else "open loop")
     row("p50", lambda variant: words.latency(variant.latency_ms.p50))
     row("  95 % interval", lambda variant: words.latency_interval(variant.intervals.get("p50", Interval())))
     row("p95", lambda variant: words.latency(variant.latency_ms.p95))

@@ -89,7 +89,9 @@ def loads(document: RunDocument) -> Table:
 
 def _loop(variant: VariantRecord) -> str:
     if variant.closed_loop:
-        return "closed loop: each user waits for its answer, so a slow service gets fewer requests"
+        return (
+            "closed loop: each user (of fortio: connection) waits for its answer, so a slow service gets fewer requests"
+        )
     return "open loop: requests are due by a schedule, whatever the service does"
 
 

@@ -15,6 +15,7 @@ from runner.report import (
     marks,
     provenance,
     proxies,
+    sweep,
     trials,
     words,
 )
@@ -53,6 +54,7 @@ class Page:
     guardrail: GuardrailRecord | None
     checks: Table
     no_checks: str
+    sweeps: list[sweep.Sweep]
     keys: list[SeriesKey]
     side_by_side: Table
     by_name: Table | None
@@ -103,7 +105,8 @@ def page(document: RunDocument, trial_files: Sequence[TrialFile], texts: Mapping
         reason=document.reason if document.headline else "",
         guardrail=document.guardrail,
         checks=checks(document),
-        no_checks="" if document.checks else "The experiment states no checks: it measured, and claims nothing.",
+        no_checks=_no_checks(document),
+        sweeps=sweep.sweeps(document),
         keys=[
             SeriesKey(variant.name, place, variants_view.role(variant))
             for place, variant in enumerate(document.variants)
@@ -134,6 +137,15 @@ def page(document: RunDocument, trial_files: Sequence[TrialFile], texts: Mapping
         glossary=glossary.glossary(document),
         has_mesh=document.mesh.kind != "none",
     )
+
+
+def _no_checks(document: RunDocument) -> str:
+    """What stands in place of checks."""
+    if document.checks:
+        return ""
+    if document.aa:
+        return "The baseline ran against itself to show what difference this set-up can see; no checks apply."
+    return "The experiment states no checks: it measured, and claims nothing."
 
 
 def checks(document: RunDocument) -> Table:

@@ -140,6 +140,11 @@ def elapsed(started: str, ended: str) -> float | None:
         return None
 
 
+def took(seconds: float) -> str:
+    """How long something took: `4.2 s`, `2 min 5 s`; nothing below zero, as a clock that was set back would have it."""
+    return format_duration(max(0.0, seconds))
+
+
 def plural(number: int, word: str, words: str | None = None) -> str:
     """`1 block`, `6 blocks`, `2 retries`."""
     return f"{count(number)} {word if number == 1 else words or word + 's'}"

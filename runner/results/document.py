@@ -143,6 +143,10 @@ class GeneratorRecord(Record):
     scheduled: int = 0
     cpu: float = 0.0
     """Of the busiest process, in cores."""
+    cores: int = 1
+    """How many that process can use at once."""
+    qps: float = 0.0
+    """What fortio's connections should have kept to, requests per second; 0 for as fast as they could."""
     lag_ms: Latency = Field(default_factory=Latency)
 
 
@@ -167,6 +171,8 @@ class TrialRecord(Figures):
     generator: GeneratorRecord = Field(default_factory=GeneratorRecord)
     file: str = ""
     """The trial's own file, relative to the run folder: per-second histograms, stats at both edges, samples."""
+    native: str = ""
+    """The generator's own result, relative to the run folder, where it has one (fortio's JSON)."""
 
 
 class ManifestRecord(Record):
@@ -178,6 +184,66 @@ class ManifestRecord(Record):
     """The copy under `manifests/` in the run folder, byte for byte."""
     resources: list[str]
     """`Kind namespace/name` of each."""
+
+
+class CapacityStep(Record):
+    """One trial of a capacity search."""
+
+    phase: Literal["double", "bisect", "confirm", "refine"]
+    rate: float
+    """Arrivals per second, as asked for."""
+    seconds: float
+    """That it counts for; the load before it not among them."""
+    load_s: float
+    """Seconds of load, those before it included; fewer when it was ended early because its failure was certain."""
+    outcome: Literal["held", "failed", "spoiled"]
+    because: str
+    """The objective's tightest condition as it was seen, or why the trial says nothing."""
+    invalid_because: list[Invalid] = Field(default_factory=list)
+    strain: float | None = None
+    """How much of what the objective allows was used: 1 at the limit; None where it can't be told."""
+    loss: float = 0.0
+    """Share of arrivals that were dropped, failed, or slower than the objective allows."""
+    started: str = ""
+    requests: int = 0
+    error_rate: float = 0.0
+    dropped: int = 0
+    latency_ms: Latency = Field(default_factory=Latency)
+    generator: GeneratorRecord = Field(default_factory=GeneratorRecord)
+
+
+class CapacitySearch(Record):
+    """One search for the highest arrival rate that keeps the objective."""
+
+    block: int
+    ending: Literal["found", "wide", "lower_end_fails", "upper_end_holds", "spoiled", "out_of_load", "stopped"]
+    sentence: str
+    """What it came to, with its numbers."""
+    rate: float | None = None
+    low: float | None = None
+    """The highest rate at which the objective was confirmed to be kept."""
+    high: float | None = None
+    """The lowest rate at which it was confirmed not to be."""
+    throughput: float | None = None
+    """MLRsearch's conditional throughput: what of `low` got what the objective promises."""
+    load_s: float = 0.0
+    steps: list[CapacityStep] = Field(default_factory=list)
+
+
+class CapacityGoal(Record):
+    """What a capacity run searched for."""
+
+    objective: str
+    start: float
+    to: float
+    width: float
+    """How far apart the bounds may be, relative to the lower one."""
+    seconds: float
+    """Of a trial that counts fully."""
+    duration_sum: float
+    exceed: float
+    most_load_s: float
+    """Seconds of load that one search may make."""
 
 
 class VariantRecord(Figures):
@@ -192,10 +258,16 @@ class VariantRecord(Figures):
     proxy: dict[str, dict[str, int]] = Field(default_factory=dict)
     edges: list[Edge] = Field(default_factory=list)
     capacity: dict[str, float] | None = None
+    """After `capacity` only: `rate`, the estimate, with `low` and `high`, the bounds of the search or of all searches together."""
+    capacity_searches: list[CapacitySearch] = Field(default_factory=list)
     manifests: list[ManifestRecord] = Field(default_factory=list)
     trials: list[TrialRecord] = Field(default_factory=list)
     load: str = ""
     """The load in words: `20/s uniform arrivals from the gateway`."""
+    family: str = ""
+    """The variant's key in the experiment file, before the matrix: variants of one key are one family."""
+    matrix: dict[str, str] = Field(default_factory=dict)
+    """The matrix values that made it, by variable, as the experiment file spells them; empty for any other variant."""
 
 
 class ComparisonRecord(Record):
@@ -209,6 +281,8 @@ class ComparisonRecord(Record):
     """Relative change for latency and counts (-0.5 is half), absolute difference for shares."""
     low: float | None = None
     high: float | None = None
+    confidence: float = 0.95
+    """Of the interval; more where several comparisons gate one run, so that all of them hold together at 95 %."""
     p_value: float | None = None
     p_adjusted: float | None = None
     """After Holm over the gating comparisons of the run; None for those that gate nothing."""
@@ -254,6 +328,8 @@ class MeshRecord(Record):
     proxies: list[str] = Field(default_factory=list)
     joined: bool = False
     """Whether the run used a mesh that was already up."""
+    url: str | None = None
+    """The target of kind none, without a user's name and password."""
 
 
 class AbsentEvidence(Record):
@@ -279,11 +355,17 @@ class RunDocument(Record):
     started: str = ""
     ended: str = ""
     quick: bool = False
+    aa: bool = False
+    """Whether the baseline ran against itself (`--aa`), to see what difference this set-up can see."""
+    resolution: dict[str, float] = Field(default_factory=dict)
+    """Of an A/A run, by metric: half the width of its 95 % interval (relative; of shares the difference)."""
     open_loop: bool = True
     blocks: int = 0
     """Blocks asked for."""
     warmup_s: float = 0.0
     duration_s: float = 0.0
+    capacity: CapacityGoal | None = None
+    """Of a capacity run: what was searched for. Each of its trials is a whole search."""
     mesh: MeshRecord
     meshtrial: str = ""
     machine: dict[str, Any] = Field(default_factory=dict)

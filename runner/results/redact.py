@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from runner.results import document
 from runner.results.histogram import Histogram
 from runner.results.trial import TrialFile
-from runner.results.window import Cell, Second, Window
+from runner.results.window import Cell, Pace, Second, Window
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -105,5 +105,5 @@ def _own_words(models: Mapping[str, Any]) -> frozenset[str]:
     return frozenset(words)
 
 
-_TRIAL_WORDS = {field.name for record in (TrialFile, Window, Second, Cell) for field in fields(record)}
+_TRIAL_WORDS = {field.name for record in (TrialFile, Window, Second, Cell, Pace) for field in fields(record)}
 _OWN_WORDS = _own_words(vars(document)) | _TRIAL_WORDS | set(Histogram().to_json()) | {"time", "event"}

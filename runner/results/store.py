@@ -2,7 +2,8 @@
 
     results/<experiment>/<UTC time>-<id>/
       run.json        the run document; there from the start (as "did not finish"), replaced after every trial
-      trials/         one gzipped JSON file per trial: `03-timeout-500ms.json.gz`
+      trials/         one gzipped JSON file per trial: `03-timeout-500ms.json.gz`; beside it the generator's own result where
+                      it has one, for its own tools: `03-timeout-500ms.fortio.json`
       manifests/      what was applied, byte for byte, by variant (`setup` for all of them)
       log.jsonl       what happened when
       report.html     written by the report
@@ -24,13 +25,15 @@ from pydantic import ValidationError
 
 from runner.errors import InputError, Problem, StorageError
 from runner.results.document import RunDocument, Verdict
-from runner.results.files import safe_name, storage_error, write_atomic
+from runner.results.files import collector_paused, safe_name, storage_error, write_atomic
 from runner.results.redact import Redactor
 from runner.results.trial import TrialFile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from runner.results.window import Native
 
 RUN_FILE = "run.json"
 LOG_FILE = "log.jsonl"
@@ -41,6 +44,8 @@ SETUP = "setup"
 DID_NOT_FINISH = "the run did not finish"
 
 _COMPRESSION = 5
+_NATIVE_RESULTS = (".fortio.json",)
+"""Endings of files that are a generator's own, and no trial files."""
 
 
 class RunFolder:
@@ -140,11 +145,20 @@ class RunFolder:
         Raises:
             StorageError: the disk is full or the folder can't be written.
         """
-        attempt = f"~attempt{trial.attempt}" if trial.attempt > 1 else ""
-        name = f"{TRIALS}/{trial.block:02d}-{safe_name(trial.variant)}{attempt}.json.gz"
+        name = f"{_trial_stem(trial)}.json.gz"
         data = self._redactor.data(trial.to_json())
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"))
         self._write(name, gzip.compress(text.encode(), compresslevel=_COMPRESSION, mtime=0))
+        return name
+
+    def write_native(self, trial: TrialFile, native: Native) -> str:
+        """Write the generator's own result of a trial and return its name relative to the folder.
+
+        Raises:
+            StorageError: the disk is full or the folder can't be written.
+        """
+        name = f"{_trial_stem(trial)}.{safe_name(native.generator)}.json"
+        self._write(name, self._redactor.content(native.content))
         return name
 
     def trials(self) -> Iterator[TrialFile]:
@@ -160,7 +174,13 @@ class RunFolder:
         """Names of all trial files, relative to the folder, in order of block, variant and attempt."""
         folder = self.path / TRIALS
         names = [path.name for path in folder.iterdir() if not path.name.startswith(".")] if folder.is_dir() else []
-        found = [name for name in names if name.endswith((".json.gz", ".json")) and name.split("-")[0].isdigit()]
+        found = [
+            name
+            for name in names
+            if name.endswith((".json.gz", ".json"))
+            and not name.endswith(_NATIVE_RESULTS)
+            and name.split("-")[0].isdigit()
+        ]
         return [f"{TRIALS}/{name}" for name in sorted(found, key=lambda name: (int(name.split("-")[0]), name))]
 
     def trial(self, file: str) -> TrialFile:
@@ -174,7 +194,8 @@ class RunFolder:
             content = path.read_bytes()
             if path.suffix == ".gz":
                 content = gzip.decompress(content)
-            return TrialFile.from_json(json.loads(content))
+            with collector_paused():
+                return TrialFile.from_json(json.loads(content))
         except FileNotFoundError:
             raise StorageError(f"{path}: no such trial file", advice="The report can be made without it") from None
         except (OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, zlib.error) as error:
@@ -266,6 +287,11 @@ class RunFolder:
         if not path.is_relative_to(self.path.resolve()):
             raise StorageError(f"{file} lies outside the run folder {self.path}", advice="The run document was altered")
         return path
+
+
+def _trial_stem(trial: TrialFile) -> str:
+    attempt = f"~attempt{trial.attempt}" if trial.attempt > 1 else ""
+    return f"{TRIALS}/{trial.block:02d}-{safe_name(trial.variant)}{attempt}"
 
 
 def _variant_folder(variant: str) -> str:

@@ -6,7 +6,7 @@ Plain dataclasses without heavy imports. A request belongs to the second of its 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from runner.results.histogram import Histogram
@@ -125,6 +125,36 @@ class Second:
         return second
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a closed loop set out to do, to hold against what it did.
+
+    Attributes:
+        qps: requests per second that it should have kept to; 0 for as fast as it could.
+        requests: how many requests that makes; 0 when there is no such number.
+        seconds: how long it should have lasted; 0 for as long as the requests take.
+        behind: share of waits between requests that should have been over before they began, where the generator tells.
+    """
+
+    qps: float = 0.0
+    requests: int = 0
+    seconds: float = 0.0
+    behind: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Native:
+    """The generator's own result, for its own tools; kept as a file of its own.
+
+    Attributes:
+        generator: whose: `fortio`.
+        content: JSON.
+    """
+
+    generator: str
+    content: bytes
+
+
 @dataclass(slots=True)
 class Window:
     """A whole window of load, drained.
@@ -137,12 +167,17 @@ class Window:
         started: wall-clock time of the first due moment, seconds since the epoch.
         ended: wall-clock time when the last response was in.
         generator_cpu: CPU time of the busiest generator process divided by the window's length.
+        generator_cores: how many processors that process can use at once.
         drained: whether every request had ended before the drain's time limit.
         stopped: whether the window was cut short from outside (guardrail, signal).
         unmeasured: requests that ended within the window and belong to no arrival or task (`on_start`, background
             greenlets): proxies count them.
         user_errors: exceptions that left tasks or `on_start` (Locust's `user_error`), by a description with class,
             file and line.
+        series: whether `seconds` tells when requests were sent; False: one record stands for the whole window.
+        pace: what a closed loop of fortio set out to do; None for other generators.
+        remarks: what the generator has to say of this window, a sentence each.
+        native: the generator's own result; no part of the plain data.
     """
 
     seconds: list[Second]
@@ -156,6 +191,11 @@ class Window:
     stopped: bool = False
     unmeasured: int = 0
     user_errors: dict[str, int] = field(default_factory=dict)
+    generator_cores: int = 1
+    series: bool = True
+    pace: Pace | None = None
+    remarks: list[str] = field(default_factory=list)
+    native: Native | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data for the trial file."""
@@ -171,12 +211,18 @@ class Window:
             "stopped": self.stopped,
             "unmeasured": self.unmeasured,
             "user_errors": self.user_errors,
+            "generator_cores": self.generator_cores,
+            "series": self.series,
+            "pace": asdict(self.pace) if self.pace else None,
+            "remarks": self.remarks,
         }
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Window:
         """The window that `to_json` gave."""
-        return cls(**{**data, "seconds": [Second.from_json(second) for second in data["seconds"]]})
+        pace = data.get("pace")
+        seconds = [Second.from_json(second) for second in data["seconds"]]
+        return cls(**{**data, "seconds": seconds, "pace": Pace(**pace) if pace else None})
 
     def whole(self) -> Second:
         """Everything of the window in one record (its offset is 0)."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import Position, Problem
-from runner.spec.checks import Check, Condition, Guardrail, blocks_needed, count_tests
+from runner.spec.bounds import too_many_blocks, too_much
+from runner.spec.checks import Check, Condition, Guardrail, Metric, blocks_needed, count_tests
 from runner.spec.expectations import Source, read_checks, read_guardrails, read_objective
-from runner.spec.files import Folder
+from runner.spec.files import Folder, check_python
 from runner.spec.model import ClusterMesh, Experiment, Load, LocalMesh, MeshChoice, NoMesh, Variant
 from runner.spec.raw import ExperimentFile, Settings, VariantFile, VariantSettings
 from runner.spec.validation import known_keys, read_part
+from runner.spec.variants import spell
 from runner.yamlfile import Document, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from runner.spec.overrides import Overrides
     from runner.spec.variants import ExpandedVariant, Expansion
@@ -81,6 +83,9 @@ class Assembler:
         complete = {name: variant for name, variant in variants.items() if variant is not None and name in kept}
         if mesh is not None:
             self._refuse_what_the_mesh_ignores(mesh, whole, complete)
+            self._refuse_what_nobody_watches(mesh, guardrails)
+            self._refuse_to_watch_blindly(guardrails, complete)
+        findings.add(*self._out_of_bounds(blocks, complete))
         if findings.problems or mesh is None:
             return None
         checks = [
@@ -164,9 +169,14 @@ class Assembler:
             return None
         load.mark_secret(expanded.secret_headers)
         if load.locust:
-            load.locust.file = folder.file(
-                load.locust.file, document.position(("load", "locust", "file")), "a loadfile"
-            ).absolute()
+            where = document.position(("load", "locust", "file"))
+            loadfile = folder.file(load.locust.file, where, "a loadfile")
+            check_python(loadfile, where, findings)
+            load.locust.file = loadfile.absolute()
+        for name, what in (("binary", "fortio's program"), ("payload_file", "a file to send")):
+            if load.fortio and (written := getattr(load.fortio, name)) is not None:
+                place = document.position(("load", "fortio", name))
+                setattr(load.fortio, name, folder.file(written, place, what).absolute())
         for name in ("ca", "certificate", "key"):
             if load.tls and (written := getattr(load.tls, name)) is not None:
                 setattr(
@@ -177,7 +187,14 @@ class Assembler:
         apply = [
             self._manifest(entry, document, ("apply", index), folder) for index, entry in enumerate(settings.apply)
         ]
-        return Variant(name=expanded.name, apply=apply, url=settings.url, load=self.overrides.load_for(load, findings))
+        return Variant(
+            name=expanded.name,
+            apply=apply,
+            url=settings.url,
+            load=self.overrides.load_for(load, findings),
+            family=expanded.key,
+            matrix={axis: spell(value) for axis, value in expanded.axes.items()},
+        )
 
     def _manifest(
         self, entry: Path | dict[str, Any], document: Document, loc: tuple[str | int, ...], folder: Folder
@@ -210,6 +227,42 @@ class Assembler:
                 where = document.position(("url",), key=True)
                 findings.add(Problem("url is for a mesh of kind none; this mesh's entry is its own", where, "no url"))
 
+    def _out_of_bounds(self, blocks: int, variants: Mapping[str, Variant]) -> Iterator[Problem]:
+        """What is too much to be meant, at its place unless an option asked for it."""
+        if problem := too_many_blocks(blocks):
+            where = self.expansion.settings.position(("blocks",))
+            yield problem if self.overrides.blocks else replace(problem, where=where)
+        documents = {variant.name: variant.document for variant in self.expansion.variants}
+        for name, variant in variants.items():
+            for loc, problem in too_much(variant.load):
+                by_option = loc[-1] == "duration" and self.overrides.duration is not None
+                yield problem if by_option else replace(problem, where=documents[name].position(("load", *loc)))
+
+    def _refuse_what_nobody_watches(self, mesh: MeshChoice, guardrails: list[Guardrail]) -> None:
+        """A guardrail that could never stop anything is an error, never a false comfort."""
+        for guardrail in guardrails:
+            if isinstance(mesh, NoMesh) and guardrail.metric.name == "proxy":
+                self.expansion.findings.add(
+                    Problem(
+                        f"a mesh of kind none has no proxies, so nothing could watch {guardrail.metric}",
+                        guardrail.position,
+                        "a limit on what the load generator sees, such as error_rate > 50% for 5s",
+                    )
+                )
+
+    def _refuse_to_watch_blindly(self, guardrails: list[Guardrail], variants: Mapping[str, Variant]) -> None:
+        """Without its access log fortio tells nothing before a window is over, so no guardrail could stop it."""
+        places = {variant.name: variant.document for variant in self.expansion.variants}
+        for name, variant in variants.items():
+            if guardrails and variant.load.fortio and not variant.load.fortio.access_log:
+                self.expansion.findings.add(
+                    Problem(
+                        "without its access log fortio tells nothing while it runs, so stop_if could not stop it",
+                        places[name].position(("load", "fortio", "access_log"), key=True),
+                        "access_log: true, or no stop_if",
+                    )
+                )
+
     def _expanded(self, checks: dict[str, list[str]]) -> Document:
         """The expanded file as one document."""
         settings = self.expansion.settings
@@ -237,6 +290,17 @@ class Assembler:
         for axis in self.expansion.unused_axes:
             where = self.document.position(("matrix", axis), key=True)
             warnings.append(f"{where}: no variant uses the matrix variable {axis}")
+        on_proxies = [
+            str(check)
+            for check in checks
+            for metric in (check.metric, check.operand)
+            if isinstance(metric, Metric) and metric.name == "proxy"
+        ]
+        if isinstance(experiment.mesh, NoMesh) and on_proxies:
+            warnings.append(
+                f"{self.path}: a mesh of kind none has no proxies, so `{on_proxies[0]}` will be inconclusive"
+                + (f", and {len(on_proxies) - 1} more" if len(on_proxies) > 1 else "")
+            )
         if experiment.capacity is None and any(check.metric.name == "capacity" for check in checks):
             warnings.append(f"{self.path}: checks on capacity are inconclusive without a capacity search")
         return warnings

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from runner.errors import Problem
+from runner.errors import Position, Problem
 
 if TYPE_CHECKING:
-    from runner.errors import Position
     from runner.spec.templates import Findings
 
 
@@ -55,3 +55,27 @@ class Folder:
             names = []
         near = difflib.get_close_matches(found.name, names, n=1)
         return f'Did you mean "{Path(written).parent / near[0]}"?' if near else None
+
+
+def check_python(file: Path, where: Position, findings: Findings) -> None:
+    """Find out without running it whether a loadfile is Python; a mistake goes to `findings`, at its own place in the loadfile.
+
+    Args:
+        file: the loadfile.
+        where: the place that names it.
+        findings: where problems go.
+    """
+    if not file.is_file():
+        return  # told already
+    if file.suffix != ".py":
+        findings.add(Problem(f"the load file {file} is no Python file", where, "a file whose name ends in .py"))
+        return
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            compile(file.read_bytes(), str(file), "exec", dont_inherit=True)
+    except SyntaxError as error:
+        place = Position(str(file), error.lineno or 1, max(1, error.offset or 1))
+        findings.add(Problem(f"the load file is not Python: {error.msg}", place))
+    except (OSError, ValueError, RecursionError) as error:
+        findings.add(Problem(f"the load file {file} can't be read: {error}", where))

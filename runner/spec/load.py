@@ -92,6 +92,15 @@ def load_experiment(
         raise InputError(
             Problem("an experiment should be a mapping", document.position(()), "keys such as variants: and load:")
         )
+    if {"apiVersion", "kind"} <= document.data.keys():
+        raise InputError(
+            Problem(
+                f"this is a {document.data['kind']}, no experiment",
+                document.position(("kind",)),
+                "keys such as variants: and load:",
+                "List it under `apply` of a variant, or apply it with `meshtrial mesh apply -f`",
+            )
+        )
     source = Source(path.read_text(encoding="utf-8", errors="replace").splitlines())
     expansion = expand(document, sets or {}, os.environ if environ is None else environ)
     assembled = Assembler(path, document, expansion, source, overrides or Overrides()).assemble()

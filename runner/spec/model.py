@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -41,6 +42,16 @@ def _rate(value: Any) -> float:
     raise ValueError(f"{value!r} needs a unit: a rate such as 20/s or 600/m")
 
 
+def _qps(value: Any) -> Any:
+    if isinstance(value, str):
+        return parse_rate(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{value!r} is not a number of requests per second")  # noqa: TRY004 - pydantic gathers ValueErrors
+    if not value >= 0:
+        raise ValueError(f"{value} is not 0 or more; 0 is as fast as the connections can")
+    return value
+
+
 def _positive(value: float) -> float:
     if value <= 0:
         raise ValueError("must be more than zero")
@@ -61,6 +72,20 @@ def _whole(value: Any) -> Any:
     return value
 
 
+def _port(value: Any) -> Any:
+    if _whole(value) > 65535:  # noqa: PLR2004 - the largest there is
+        raise ValueError(f"{value} is no port: the largest is 65535")
+    return value
+
+
+def _workers(value: Any) -> Any:
+    if isinstance(value, str):
+        if value != "external":
+            raise ValueError(f"{value!r} is neither a whole number nor external")
+        return value
+    return _whole(value)
+
+
 def _text(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         raise ValueError(f'{value!r} is not text; quote it: "{value}"')  # noqa: TRY004 - pydantic gathers ValueErrors
@@ -76,8 +101,19 @@ def _manifest(value: Any) -> Path | dict[str, Any]:
 
 
 def _http_url(value: Any) -> Any:
-    if isinstance(value, str) and not re.fullmatch(r"https?://[^\s/?#]+\S*", value):
+    if not isinstance(value, str):
+        return value
+    try:
+        parts = urlsplit(value)
+        whole = bool(re.fullmatch(r"https?://[^\s/?#]+\S*", value) and parts.hostname and parts.port != 0)
+    except ValueError:  # a port that is none, brackets without an address
+        whole = False
+    if not whole:
         raise ValueError(f"{value!r} is not a URL such as https://shop.example.org/")
+    if parts.query or parts.fragment:
+        raise ValueError(
+            f"{value!r} has a {'query' if parts.query else 'fragment'}, which belongs to the loadfile's requests"
+        )
     return value
 
 
@@ -97,7 +133,20 @@ Rate = Annotated[float, BeforeValidator(lambda value: _finite(_rate(value))), Wi
 PositiveRate = Annotated[
     float, BeforeValidator(lambda value: _positive(_finite(_rate(value)))), WithJsonSchema(_RATE_TEXT)
 ]
+Qps = Annotated[
+    float,
+    BeforeValidator(lambda value: _finite(_qps(value))),
+    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, _RATE_TEXT]}),
+]
 Whole = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer", "minimum": 1})]
+Workers = Annotated[
+    int | Literal["external"],
+    PlainValidator(_workers),
+    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "enum": ["external"]}]}),
+]
+Port = Annotated[
+    int, BeforeValidator(_port), WithJsonSchema({"type": "integer", "minimum": 1, "examples": [5557, 15557]})
+]
 Text = Annotated[str, BeforeValidator(_text)]
 HttpUrl = Annotated[str, BeforeValidator(_http_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
 ManifestEntry = Annotated[Path | dict[str, Any], PlainValidator(_manifest), WithJsonSchema(_MANIFEST_SCHEMA)]
@@ -128,6 +177,17 @@ class Arrivals(SpecModel):
         return self
 
 
+class WorkersMaster(SpecModel):
+    """Where Locust's master waits for workers that are started elsewhere."""
+
+    bind: Text = "127.0.0.1"
+    """Locust's traffic is neither encrypted nor asks who comes, so only this machine by default."""
+    port: Port = 5557
+    """Locust's own default."""
+    wait: PositiveDuration = 120.0
+    """How long."""
+
+
 class LocustLoad(SpecModel):
     """An ordinary locustfile, run unmodified in a child process."""
 
@@ -140,12 +200,85 @@ class LocustLoad(SpecModel):
     args: list[Text] = Field(default_factory=list)
     """More arguments for Locust's own command line."""
     processes: Whole = 1
+    """Generator processes, forked from one."""
+    workers: Workers | None = None
+    """Locust's own workers instead: so many on this machine, or `external`, started elsewhere."""
+    master: WorkersMaster = Field(default_factory=WorkersMaster)
+    expect: Whole = 1
+    """How many external workers the load is shared by."""
+
+    @model_validator(mode="after")
+    def _one_way_to_share(self) -> LocustLoad:
+        if self.workers is not None and "processes" in self.model_fields_set:
+            raise ValueError("takes one of processes and workers")
+        misplaced = {"master", "expect"} & self.model_fields_set
+        if self.workers != "external" and misplaced:
+            raise ValueError(f"{', '.join(sorted(misplaced))}: only with workers: external")
+        return self
+
+    def alone(self) -> LocustLoad:
+        """The same without workers: enough to see whether the file can be loaded."""
+        return self.model_copy(update={"workers": None})
 
 
 class FortioLoad(SpecModel):
-    """fortio as the driver (comes with the load work; named here so that the file's form is fixed)."""
+    """fortio as the generator: always a closed loop, in which each connection waits for its answer before it asks again.
 
-    model_config = ConfigDict(extra="allow", populate_by_name=True)
+    Keys are named as fortio's own options are, with its defaults where nothing else is said.
+    """
+
+    binary: Path | None = None
+    """fortio's program; the one on PATH when None. Resolved against the experiment file."""
+    path: Text = "/"
+    """What is asked for, below the target's URL."""
+    connections: Whole = 4
+    """`-c`: how many requests are under way at once, at most."""
+    qps: Qps = 8.0
+    """`-qps`: requests per second of all connections together; 0 is as fast as they can."""
+    requests: Whole | None = None
+    """`-n`: exactly so many requests, however long they take; for `load.duration` when None."""
+    payload: Text | None = None
+    """A body to send; makes it a POST."""
+    payload_file: Path | None = None
+    """The same, from a file. Resolved against the experiment file."""
+    content_type: Text | None = None
+    http2: bool = False
+    """`-h2`: with TLS or without."""
+    keepalive: bool = True
+    grpc: Literal["ping", "health"] | None = None
+    """Calls of fortio's ping service or of gRPC's health service instead of HTTP requests."""
+    uniform: bool = True
+    """Requests of different connections spread evenly instead of sent in step (fortio's own default: no)."""
+    nocatchup: bool = True
+    """Requests that a slow answer held up are left out, so that the rate shows it, instead of made up for in a burst that hides it
+    (fortio's own default: no)."""
+    jitter: bool = False
+    resolution: PositiveDuration = 0.00005
+    """`-r`: width of the lowest buckets in fortio's own histogram (fortio's own default: 1 ms)."""
+    timeout: PositiveDuration = 3.0
+    """After which a request counts as not answered."""
+    access_log: bool = True
+    """`-access-log-file`: a line for each request, read while load runs; without it there is one histogram for the whole window."""
+    args: list[Text] = Field(default_factory=list)
+    """More arguments for fortio's own command line."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> FortioLoad:
+        if not self.path.startswith("/"):
+            raise ValueError(f"path: {self.path!r} should begin with /")
+        if self.payload is not None and self.payload_file is not None:
+            raise ValueError("takes one of payload and payload_file")
+        if self.requests is not None and self.requests < self.connections * (2 if self.qps else 1):
+            least = "two requests" if self.qps else "one request"
+            raise ValueError(
+                f"{self.requests} requests are too few for {self.connections} connections: each makes {least} at least"
+            )
+        if self.http2 and not self.keepalive:
+            raise ValueError("keepalive: fortio can't close HTTP/2 connections after each request")
+        http_only = {"path", "content_type", "http2", "keepalive", "timeout"} & self.model_fields_set
+        if self.grpc and http_only:
+            raise ValueError(f"{', '.join(sorted(http_only))}: fortio has no such option for gRPC")
+        return self
 
 
 class Tls(SpecModel):
@@ -171,13 +304,21 @@ class Load(SpecModel):
     users: Whole | None = None
     warmup: Duration = 5.0
     duration: PositiveDuration = 30.0
-    """With `stages` and no duration of its own: as long as the stages."""
+    """With `stages` and no duration of its own: as long as the stages. With `fortio.requests`: as long as their rate makes it, 0 when
+    they go as fast as they can."""
     _secret_headers: frozenset[str] = PrivateAttr(default=frozenset())
+    _fitted: bool = PrivateAttr(default=False)
+    """Validators run again where a load becomes part of a variant; by then `duration` and `warmup` may be set from here."""
 
     @model_validator(mode="after")
     def _one_driver_one_profile(self) -> Load:
         if (self.locust is None) == (self.fortio is None):
             raise ValueError("takes exactly one of locust and fortio")
+        if self.fortio is not None:
+            if not self._fitted:
+                self._fit_fortio(self.fortio)
+            self._fitted = True
+            return self
         if self.arrivals is not None and self.users is not None:
             raise ValueError("takes exactly one of arrivals (open loop) and users (closed loop)")
         if self.arrivals is None and self.users is None:
@@ -185,6 +326,31 @@ class Load(SpecModel):
         if self.arrivals and self.arrivals.stages and "duration" not in self.model_fields_set:
             self.duration = sum(stage.duration for stage in self.arrivals.stages)
         return self
+
+    def _fit_fortio(self, fortio: FortioLoad) -> None:
+        if self.arrivals is not None:
+            raise ValueError("arrivals can't be made by fortio, a closed loop that fortio.qps paces; locust makes them")
+        if self.users is not None:
+            raise ValueError("users are called connections with fortio: fortio.connections")
+        if fortio.requests is None:
+            calls = int(fortio.qps * self.duration)
+            if fortio.qps and calls < 2 * fortio.connections:
+                raise ValueError(
+                    f"{calls} requests ({fortio.qps:g}/s for {self.duration:g} s) are too few for "
+                    f"{fortio.connections} connections: each makes two requests at least"
+                )
+            return
+        if "duration" in self.model_fields_set:
+            raise ValueError("takes one of duration and fortio.requests, which takes as long as it takes")
+        if self.warmup and "warmup" in self.model_fields_set:
+            raise ValueError("warmup: there is none before an exact number of requests (fortio.requests)")
+        self.warmup = 0.0
+        self.duration = fortio.requests / fortio.qps if fortio.qps else 0.0
+
+    @property
+    def exact(self) -> bool:
+        """Whether the load is an exact number of requests, so that no option can stretch it."""
+        return self.fortio is not None and self.fortio.requests is not None
 
     @property
     def secret_headers(self) -> frozenset[str]:
@@ -241,6 +407,10 @@ class Variant(SpecModel):
     url: HttpUrl | None = None
     load: Load
     """The experiment's load with this variant's overrides merged in."""
+    family: str = ""
+    """Its key as written, before the matrix: variants of one key are one family."""
+    matrix: dict[str, str] = Field(default_factory=dict)
+    """The matrix values that made it, by variable, as YAML spells them."""
 
 
 class Collect(SpecModel):

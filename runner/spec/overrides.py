@@ -86,13 +86,15 @@ class Overrides:
         return QUICK_BLOCKS if self.quick else written
 
     def load_for(self, written: Load, findings: Findings) -> Load:
-        """A variant's load, shortened or lengthened; the file's is left as it is."""
+        """A variant's load, shortened or lengthened (but an exact number of requests); the file's is left as it is."""
         duration = _seconds("--duration", self.duration, findings, least=True)
         warmup = _seconds("--warmup", self.warmup, findings)
         if self.quick:
             duration = QUICK_DURATION if duration is None else duration
             warmup = QUICK_WARMUP if warmup is None else warmup
         load = written.model_copy()
+        if load.exact:
+            return load
         if warmup is not None:
             load.warmup = warmup
         if duration is not None and duration > 0:

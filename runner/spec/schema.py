@@ -25,6 +25,7 @@ _CHECK = {
 _GUARDRAIL = {"description": "METRIC OP VALUE [for DURATION]", "examples": ["error_rate > 50% for 5s"]}
 _PLAIN = {"integer", "number", "boolean", "array"}
 _PART = "Override"
+_NEVER_TOGETHER = (("arrivals", "users"), ("locust", "fortio"), ("fortio", "arrivals"), ("fortio", "users"))
 
 
 def experiment_schema() -> dict[str, Any]:
@@ -39,7 +40,7 @@ def experiment_schema() -> dict[str, Any]:
     variant = definitions["VariantFile"]["properties"]
     variant["load"] = {"$ref": f"#/$defs/Load{_PART}", "description": variant["load"]["description"]}
     for name in ("Load", f"Load{_PART}"):
-        definitions[name]["not"] = {"anyOf": [{"required": ["arrivals", "users"]}, {"required": ["locust", "fortio"]}]}
+        definitions[name]["not"] = {"anyOf": [{"required": list(pair)} for pair in _NEVER_TOGETHER]}
     definitions["Arrivals"]["oneOf"] = [{"required": ["rate"]}, {"required": ["stages"]}]
     definitions["ClusterMesh"]["properties"]["cluster"] = {
         "anyOf": [{"$ref": "#/$defs/ClusterTarget"}, {"type": "null"}]
@@ -103,7 +104,9 @@ def _with_templates(schema: Any) -> Any:
         return inner
     about = {key: inner.pop(key) for key in ("title", "description", "default", "examples") if key in inner}
     if formed and isinstance(about.get("default"), float):
-        about["default"] = f"{about['default']:g}" + ("/s" if "/" in inner.get("pattern", "") else "s")
+        about["default"] = f"{about['default']:.9f}".rstrip("0").rstrip(".") + (
+            "/s" if "/" in inner["pattern"] else "s"
+        )
     return {**about, "anyOf": [inner, {"$ref": "#/$defs/Template"}]}
 
 

@@ -18,8 +18,16 @@ from runner.yamlfile import Document, Loc
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_ONE_OF = (("arrivals", "users"), ("locust", "fortio"), ("rate", "stages"))
+_ONE_OF = (
+    ("arrivals", "users"),
+    ("locust", "fortio"),
+    ("rate", "stages"),
+    ("payload", "payload_file"),
+    ("processes", "workers"),
+)
 """Keys of a load that exclude each other: a variant that gives one drops the experiment's other."""
+_FORTIO_REPLACES = ("arrivals", "users")
+"""What goes with Locust only: a variant that gives fortio instead drops the experiment's."""
 _MOST_VARIANTS = 100
 
 
@@ -216,7 +224,7 @@ def overlay(base: Document, over: Document) -> Document:
         values[loc] = blamed.position(loc)
         if loc in blamed.keys:
             keys[loc] = blamed.keys[loc]
-        dropped = {other for pair in _ONE_OF for one in pair for other in pair if one in high and other not in high}
+        dropped = _dropped(low, high)
         merged: dict[str, Any] = {}
         for key in [*low, *(key for key in high if key not in low)]:
             if key in high and key in low:
@@ -228,6 +236,14 @@ def overlay(base: Document, over: Document) -> Document:
         return merged
 
     return Document(over.file, merge(base.data, over.data, ()), values, keys)
+
+
+def _dropped(low: dict[str, Any], high: dict[str, Any]) -> set[str]:
+    """Keys of `low` that what `high` gives takes the place of."""
+    dropped = {other for pair in _ONE_OF for one in pair for other in pair if one in high and other not in high}
+    if "fortio" in high and "fortio" not in low:
+        dropped |= {key for key in _FORTIO_REPLACES if key not in high}
+    return dropped
 
 
 def _graft(document: Document, key: str, part: Document) -> Document:

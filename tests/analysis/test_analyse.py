@@ -133,7 +133,7 @@ def test_no_checks_measure_and_assert_nothing(trial_of):
     assert found.verdict is Verdict.INCONCLUSIVE
     assert found.variants[0].closed_loop
     assert found.comparisons == []
-    assert found.headline == "a: 30 requests/s, median response 10 ms, p95 10.2 ms, error rate 0 %."
+    assert found.headline == "a (closed loop): 30 requests/s, median response 10 ms, p95 10.2 ms, error rate 0 %."
 
 
 def test_headlines_say_what_was_not_decided(blocks_of):

@@ -83,8 +83,9 @@ def test_inconclusive_names_the_blocks_that_would_tell(pair):
     b = [850, 900, 1000, 1050, 1150, 1200]
     record = compare(P50, "b", "a", pair(b, [1000] * 6))
     spread = np.std([math.log(x / 1000) for x in b], ddof=1)
-    assert record.blocks_needed == pytest.approx(math.ceil(7.85 * (spread / math.log(1.1)) ** 2), abs=1)
-    assert f"about {record.blocks_needed} blocks would tell" in record.sentence
+    assert record.blocks_needed == pytest.approx(math.ceil(15.37 * (spread / math.log(1.1)) ** 2), abs=1)
+    more = record.blocks_needed - 6
+    assert f"about {more} more blocks ({record.blocks_needed} in all) would settle it" in record.sentence
 
 
 def test_a_quantile_needs_fifty_requests_beyond_it(pair):

@@ -83,7 +83,7 @@ def test_observed_reads_as_a_person_writes_it(slow):
     assert check("error_rate < 1%", slow).observed == "error_rate 0 % (0 to 0.877 %), 0 of 720"
     assert check("errors == 0", slow).observed == "errors 0"
     assert check("p99.9 < 1.3s", slow).observed.endswith("(at least 1.03 s)")
-    assert check("p50 < 1.3s", slow).reason.startswith("The whole interval, 0.98")
+    assert check("p50 < 1.3s", slow).reason.startswith("With 95 % confidence it is 0.98")
     assert "names seen: page" in check("p50{other} < 1s", slow).reason
 
 
@@ -152,6 +152,8 @@ def test_no_valid_trial_and_no_trial(trial_of):
         record = check(text, invalid)
         assert record.outcome == "inconclusive"
         assert "none of the 1 trial of b is valid" in record.reason
+    invalid[0].invalid_because = ["unreachable"]
+    assert "none of the 1 trial of b is valid (unreachable)" in check("rate > 1/s", invalid).reason
     assert "b was not measured" in check("errors == 0", []).reason
 
 
@@ -314,11 +316,13 @@ def test_checks_of_two_variants(halved, text, outcome):
 def test_a_comparison_reads_as_a_person_writes_it(halved):
     held = check("p50 <= -40%", halved, baseline="a")
     assert held.observed == "p50 50 % lower (49 to 51 %)"
-    assert held.reason == "The whole interval of the change, 49 to 51 % lower, is at or below 40 % lower."
+    assert (
+        held.reason == "With 95 % confidence the change is 49 to 51 % lower: all of it is on the right side of -40 %."
+    )
     short = check("p95 <= +10%", halved, baseline="a")
     assert "p95 needs 1000 answered requests" in short.reason
     open_ = check("p50 <= -50%", halved, baseline="a")
-    assert "either side of 50 % lower" in open_.reason
+    assert "reaches to both sides of -50 %; " in open_.reason
     assert check("requests == requests", halved, baseline="a").observed == "b requests 720; a requests 720"
 
 

@@ -24,7 +24,11 @@ def trial(increases, known):
         ("upstream_rq_timeout", "held", ""),
         (TIMEOUT, "held", ""),
         ("/rq_time/", "held", ""),
-        ("upstream_rq_timout", "inconclusive", "has no counter `upstream_rq_timout`; did you mean `upstream_rq_timeout`?"),
+        (
+            "upstream_rq_timout",
+            "inconclusive",
+            "has no counter `upstream_rq_timout`; did you mean `upstream_rq_timeout`?",
+        ),
         ("/rq_timout/", "inconclusive", "has no counter"),
         ("upstream_rq_503", "held", ""),
         ("upstream_rq_5xx", "held", ""),

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from runner.conduct.plan import make_plan
 from runner.istio.lint import PodLabels, lint
-from runner.istio.load import load_manifests, merge, refuse_twice
+from runner.istio.load import merge
 from runner.mesh.local.appfile import find_app, load_app
 from runner.spec.checks import Metric, blocks_needed
 from runner.spec.load import LoadedExperiment, load_experiment
@@ -33,8 +34,10 @@ VARIANTS = {
     "delay-fault-fixed": ["baseline", "delay-2s"],
     "abort-fault": ["baseline", "abort-500"],
     "circuit-breaker": ["baseline", "tripping"],
+    "circuit-breaker-fortio": ["two-connections", "three-connections"],
     "traffic-mirroring": ["baseline", "mirror-v2"],
     "traffic-shifting": ["all-v1", "half-v3", "all-v3"],
+    "timeout-sweep": ["no-timeout", "timeout-0.2s", "timeout-0.5s", "timeout-0.8s", "timeout-1.3s", "timeout-2s"],
 }
 SECTIONS = {
     "request-timeout": "Setting Request Timeouts",
@@ -42,8 +45,10 @@ SECTIONS = {
     "delay-fault-fixed": "Injecting an HTTP Delay Fault",
     "abort-fault": "Injecting an HTTP Abort Fault",
     "circuit-breaker": "Creating Circuit Breakers",
+    "circuit-breaker-fortio": "Creating Circuit Breakers",
     "traffic-mirroring": "mirroring",
     "traffic-shifting": "Shifting Traffic",
+    "timeout-sweep": "Setting Request Timeouts",
 }
 
 each = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
@@ -54,19 +59,9 @@ def loaded(path: Path, *, quick: bool = False) -> LoadedExperiment:
     return load_experiment(path, overrides=Overrides(quick=quick))
 
 
-def layer(entries: list[Path]) -> list[Resource]:
-    resources = [resource for entry in entries for resource in load_manifests(entry)]
-    refuse_twice(resources)
-    return resources
-
-
 def states(path: Path) -> dict[str, list[Resource]]:
     """By variant, everything that the mesh holds during its trials."""
-    experiment = loaded(path).experiment
-    return {
-        name: merge(APP.resources, layer(experiment.setup), layer(variant.apply))
-        for name, variant in experiment.variants.items()
-    }
+    return {variant.name: merge(APP.resources, variant.put) for variant in make_plan(loaded(path), 1).variants}
 
 
 def metrics(path: Path) -> list[Metric]:
@@ -122,7 +117,11 @@ def test_its_states_walk_into_no_trap(path: Path) -> None:
 
 @each
 def test_its_variants_differ(path: Path) -> None:
-    spelled = {name: [resource.canonical() for resource in state] for name, state in states(path).items()}
+    variants = loaded(path).experiment.variants
+    spelled = {
+        name: ([resource.canonical() for resource in state], variants[name].load.model_dump_json())
+        for name, state in states(path).items()
+    }
     baseline, *others = spelled.values()
     assert all(other != baseline for other in others)
 
@@ -145,7 +144,11 @@ def users_of(loadfile: Path) -> dict[str, str | None]:
 
 @each
 def test_its_checks_speak_of_what_the_loadfile_does(path: Path) -> None:
-    locust = loaded(path).experiment.variants[loaded(path).experiment.baseline].load.locust
+    load = loaded(path).experiment.variants[loaded(path).experiment.baseline].load
+    if load.fortio:
+        assert all(metric.request is None and metric.name != "outcome" for metric in metrics(path))
+        return
+    locust = load.locust
     assert locust is not None
     users = users_of(locust.file)
     texts = {
@@ -206,8 +209,9 @@ def test_every_manifest_is_used() -> None:
         for path in FILES
         for entries in (loaded(path).experiment.setup, *(v.apply for v in loaded(path).experiment.variants.values()))
         for entry in entries
+        if isinstance(entry, Path)
     }
-    assert {entry.resolve() for entry in used if isinstance(entry, Path)} == set((FOLDER / "istio").resolve().glob("*"))
+    assert {entry.resolve() for entry in used} == set((FOLDER / "istio").resolve().glob("*"))
 
 
 @pytest.mark.parametrize("path", sorted((FOLDER / "istio").glob("*.yaml")), ids=lambda path: path.stem)

@@ -222,7 +222,7 @@ def test_external_workers_take_part_and_one_that_is_killed_is_missed(external, w
     assert window.scheduled == window.whole().cells["/"]["200"].requests == len(server.seen("/")) == 60
     assert by_process(server) == {str(first.pid): 30, str(second.pid): 30}
     (remark,) = window.remarks
-    assert "2 workers took part from elsewhere: their clocks were off by up to " in remark
+    assert "workers from elsewhere: 2; their clocks were off by up to " in remark
 
     with pytest.raises(DriverError, match=rf"of 2 \({socket.gethostname()}, process {first.pid}\) is silent: it died"):
         driver.drive(plan_for(seconds=30), watch=lambda _: first.kill())
@@ -288,34 +288,32 @@ def test_clocks_that_are_off_are_corrected(external, workers, plan_for, server):
     elsewhere = monotonic_elsewhere()
     if not elsewhere:
         pytest.skip("this kernel gives no time namespace to make a second clock with")
-    driver = external(expect=2)
-    workers(driver)
+    driver = external()
     workers(driver, prefix=elsewhere, plugin="real = time.time; time.time = lambda: real() + 3")
     driver.start()
     before = time.time()
     window = driver.drive(plan_for(rate="50/s", seconds=2))
     assert "were off by up to 3.0 s" in window.remarks[0]
     assert [second.due for second in window.seconds] == [50, 50]
-    assert sorted(by_process(server).values()) == [50, 50]
+    assert len(server.seen("/")) == 100
     assert before < window.started < window.ended < time.time()
     at = sorted(one["at"] for one in server.seen("/"))
     assert 1.9 < at[-1] - at[0] < 3.0
     driver.close()
 
 
-def test_a_clock_that_nobody_keeps_is_an_error_with_advice(external, workers, plan_for):
-    driver = external()
-    workers(driver, plugin="real = time.time; time.time = lambda: real() - 30")
-    driver.start()
-    with pytest.raises(DriverError, match=r"has a clock that is 30\.0 s behind. Let NTP keep the time"):
-        driver.drive(plan_for())
-    driver.close()
-
-
-def test_a_worker_too_far_away_is_an_error_with_advice(external):
+@pytest.mark.parametrize(
+    ("clock", "told"),
+    [
+        (wire.Clock(0.4, 0.0, 0.0), r"is 400 ms away and back, .*\. Run the master nearer to its workers"),
+        (wire.Clock(0.001, 0.0, -30.0), r"has a clock that is 30\.0 s behind\. Let NTP keep the time"),
+    ],
+)
+def test_a_clock_that_says_nothing_sure_is_an_error_with_advice(external, clock, told):
     crew = external()._crew
-    with pytest.raises(DriverError, match=r"worker 1 of 1 is 400 ms away and back.*Run the master nearer"):
-        crew.see([(1, wire.Clock(0.4, 0.0, 0.0))])
+    crew.see([(1, wire.Hello(7, "worker", 1, "2", [], [], name="far-away, process 7"))])
+    with pytest.raises(DriverError, match=rf"worker 1 of 1 \(far-away, process 7\) {told}"):
+        crew.see([(1, clock)])
 
 
 def test_what_a_worker_said_and_never_arrived_is_missed(external, plan_for, by_hand):

@@ -216,13 +216,14 @@ def test_what_is_wrong_is_named_at_its_place(project, text, expected) -> None:
         ("{locust: {file: f}, duration: 2 apples}", "load.duration: '2 apples' is not a duration"),
         ("{locust: {file: f}, users: 0}", "load.users: 0 is less than 1"),
         ("{locust: {file: f}, headers: {X-Version: 1.10}}", "load.headers.X-Version: 1.1 is not text; quote it"),
-        ("{locust: {file: f}, tls: {ca: ca.pem}}", "1:37: "),
+        ("{locust: {file: f.py}, tls: {ca: ca.pem}}", "1:40: "),
         ("{locust: {file: f}, tls: {verify: maybe}}", "load.tls.verify: should be true or false"),
         ("{locust: {file: f}, from: {a: b}}", "load.from: should be text"),
     ],
 )  # fmt: skip
 def test_what_a_load_can_not_be(project, load, expected) -> None:
     project.put("experiments/f", "")
+    project.put("experiments/f.py", "")
     problems = project.problems(f"load: {load}\nvariants: {{a: , b: , c: {{load: {{warmup: 1s}}}}}}\n", head="")
     assert len(problems) == 1
     assert expected in problems[0]

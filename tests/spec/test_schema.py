@@ -96,7 +96,10 @@ def test_it_accepts_the_shipped_experiments(path) -> None:
         LOAD + "variants: {a: }\nblocks: '{{ n }}'\nmesh: {cluster: }\n",
         LOAD + "variants: {a: }\nmesh: {none: {url: 'https://example.org'}}\nstop_if: ['errors > 3']\n",
         LOAD + "capacity: {objective: p99 < 1s, from: 20/s, to: '{{ top }}'}\n",
-        "load: {fortio: {anything: 1}, arrivals: {stages: [{rate: 20/s, duration: 1m30s}]}}\nvariants: {a: }\n",
+        "load: {locust: {file: f.py}, arrivals: {stages: [{rate: 20/s, duration: 1m30s}]}}\nvariants: {a: }\n",
+        "load: {fortio: {}}\nvariants: {a: }\n",
+        "load: {fortio: {connections: 2, qps: 0, requests: '{{ n }}', resolution: 50us, grpc: ping}}\nvariants: {a: }\n",
+        "load: {fortio: {qps: 600/m}}\nvariants: {a: {load: {fortio: {connections: 3}}}}\n",
         "load: {locust: {file: f.py}, users: '{{ n }}', warmup: '{{ w }}', headers: {A: '{{ t }}'}}\nvariants: {a: }\n",
     ],
 )
@@ -126,6 +129,11 @@ def test_it_accepts(text) -> None:
         "load: {locust: {file: f.py}, arrivals: {rate: 20/s, stages: []}}\nvariants: {a: }\n",
         "load: {locust: {file: f.py}, arrivals: {rate: 20/s}, users: 3}\nvariants: {a: }\n",
         "load: {locust: {file: f.py}, arrivals: {rate: 20/s, distribution: even}}\nvariants: {a: }\n",
+        "load: {fortio: {anything: 1}}\nvariants: {a: }\n",
+        "load: {fortio: {qps: -1}}\nvariants: {a: }\n",
+        "load: {fortio: {grpc: echo}}\nvariants: {a: }\n",
+        "load: {fortio: {}, arrivals: {rate: 20/s}}\nvariants: {a: }\n",
+        "load: {fortio: {}, users: 3}\nvariants: {a: }\n",
     ],
 )
 def test_it_refuses(text) -> None:
@@ -145,6 +153,7 @@ def test_defaults_are_as_a_user_would_write_them() -> None:
     assert load["duration"]["default"] == "30s"
     assert load["warmup"]["default"] == "5s"
     assert SCHEMA["$defs"]["Capacity"]["properties"]["to"]["default"] == "2000/s"
+    assert SCHEMA["$defs"]["FortioLoad"]["properties"]["resolution"]["default"] == "0.00005s"
     assert not any("default" in part for part in SCHEMA["$defs"]["LoadOverride"]["properties"].values())
 
 

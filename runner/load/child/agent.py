@@ -8,6 +8,7 @@ import os
 import random
 import sys
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, process_time, time
 from typing import TYPE_CHECKING, Any
@@ -21,12 +22,28 @@ from locust.runners import STATE_RUNNING, STATE_STOPPED, LocalRunner, MasterRunn
 
 from runner.load.child import gate
 from runner.load.child.closed_loop import ClosedPool
-from runner.load.child.link import Fds, Link, die_with_parent
+from runner.load.child.link import Fds, Link, die_with_parent, outlive_parent
 from runner.load.child.logs import ration
 from runner.load.child.open_loop import OpenPool
 from runner.load.child.recorder import Recorder, RequestListener
+from runner.load.child.relay import Relay
 from runner.load.child.sessions import Sessions
-from runner.load.wire import LOADFILE_VARIABLE, Done, Go, Hello, Message, Prepare, Prepared, Quit, Refused, Stop
+from runner.load.child.worker_link import WorkerLink, join_of
+from runner.load.wire import (
+    FDS_VARIABLE,
+    LOADFILE_VARIABLE,
+    TICKET_VARIABLE,
+    WORKERS_VARIABLE,
+    Done,
+    Go,
+    Hello,
+    Message,
+    Prepare,
+    Prepared,
+    Quit,
+    Refused,
+    Stop,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,8 +59,10 @@ class Agent:
     """One per process."""
 
     def __init__(self) -> None:
-        self._fds = Fds()
-        self._loadfile = os.environ.pop(LOADFILE_VARIABLE)
+        self._fds = Fds() if FDS_VARIABLE in os.environ else None
+        self._ticket = os.environ.pop(TICKET_VARIABLE, "")
+        self._workers = int(os.environ.pop(WORKERS_VARIABLE, "0"))
+        self._loadfile = os.environ.pop(LOADFILE_VARIABLE, "")
         self._sessions = Sessions()
         self._requests = RequestListener(locust.events.request)
         self._pool: OpenPool | ClosedPool | None = None
@@ -54,13 +73,15 @@ class Agent:
         self._stop = Event()
         self._standard = {name: module for name, module in sys.modules.items() if name in sys.stdlib_module_names}
         self._environment: Environment | None = None
-        self._link: Link | None = None
+        self._link: Link | WorkerLink | None = None
+        self._relay: Relay | None = None
 
     # At start-up.
 
     def install(self) -> None:
         """Hook into Locust; called when the plugin is loaded, before the user's file is."""
-        die_with_parent()
+        if self._fds is not None or self._ticket:  # a worker that was started elsewhere has a life of its own
+            die_with_parent()
         gate.install()
         self._sessions.install()
         self._patch_pytest_loading()
@@ -98,10 +119,9 @@ class Agent:
         if environment is self._environment:
             return
         self._environment = environment
-        connection, index = self._fds.claim(worker=isinstance(runner, WorkerRunner))
-        self._link = Link(connection)
-        if isinstance(runner, WorkerRunner):
-            die_with_parent()
+        if not self._loadfile:
+            self._loadfile = str(Path(environment.parsed_locustfiles[-1]).absolute())
+        self._link, index = self._connect(environment, runner)
         self._restore_standard_modules()
         directory = str(Path(self._loadfile).parent)
         if directory not in sys.path:  # for imports within tasks
@@ -113,8 +133,25 @@ class Agent:
         hello = Hello(
             os.getpid(), role, index, locust.__version__, [cls.__name__ for cls in environment.user_classes], notes
         )
+        if self._workers and isinstance(runner, MasterRunner) and isinstance(self._link, Link):
+            outlive_parent()  # the link's end tells, and then the workers are told
+            own = join_of(environment, Path(self._loadfile), hello, self._ticket)
+            self._relay = Relay(environment, runner, self._link, own, self._workers)
+            hello = replace(hello, port=self._relay.port)
         # Only once Locust goes on after all listeners of `init`, so that one that fails is told first.
         gevent.spawn(self._greet, hello)
+
+    def _connect(self, environment: Environment, runner: Any) -> tuple[Link | WorkerLink, int]:
+        """The wire to the driver, and the index of a forked worker."""
+        if self._fds is not None:
+            forked = isinstance(runner, WorkerRunner)
+            connection, index = self._fds.claim(worker=forked)
+            if forked:
+                die_with_parent()
+            return Link(connection), index
+        if isinstance(runner, WorkerRunner):
+            return WorkerLink(environment, runner, Path(self._loadfile), self._ticket), 0
+        sys.exit("locust_plugin.py is for `locust --worker`; everything else is started by `meshtrial run`")
 
     def _restore_standard_modules(self) -> None:
         """Locust registers a loadfile by its bare name: `http.py` must not stand for the standard library's."""
@@ -132,6 +169,7 @@ class Agent:
             environment.shape_class = None
         options = environment.parsed_options
         options.run_time = None
+        options.exit_code_on_error = 0  # failed requests are a result; whoever keeps a worker running need not mind them
         # Locust would now start users by itself.
         runner.start = lambda *_args, **_kwargs: None
         environment._filter_tasks_by_tags()  # noqa: SLF001 - as Locust's runners do
@@ -150,7 +188,7 @@ class Agent:
                 )
                 return
         link.listen(self._receive)
-        link.send(hello)
+        link.greet(hello)
 
     def _on_user_error(self, user_instance: Any, exception: BaseException, tb: Any, **_others: Any) -> None:
         if self._pool is None:
@@ -281,7 +319,7 @@ class Agent:
         scheduled = due if stopped else pool.scheduled
         link.send(Done(plan.window, length, scheduled, cpu, drained, ended, recorder.unmeasured, recorder.user_errors))
 
-    def _drain(self, pool: OpenPool | ClosedPool, recorder: Recorder, link: Link, patience: float) -> bool:
+    def _drain(self, pool: OpenPool | ClosedPool, recorder: Recorder, link: Link | WorkerLink, patience: float) -> bool:
         """Wait until nothing is under way, and go on telling what ends."""
         deadline = perf_counter() + patience
         while not pool.drain(min(1.0, max(0.0, deadline - perf_counter()))):
@@ -295,6 +333,8 @@ class Agent:
         if environment is None:
             return
         self._end_test(environment)
+        if self._relay is not None:
+            self._relay.see_off()
         environment.runner.quit()
 
 

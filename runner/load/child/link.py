@@ -12,14 +12,16 @@ from typing import TYPE_CHECKING
 import gevent
 from gevent.lock import RLock
 
-from runner.load.wire import FDS_VARIABLE, TICKETS_VARIABLE, Message, decode, encode
+from runner.load.wire import FDS_VARIABLE, TICKETS_VARIABLE, Hello, Message, decode, encode, routed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _PR_SET_PDEATHSIG = 1
-_ORPHANED = 70
+ORPHANED = 70
 """Exit code when the driver is gone (sysexits' EX_SOFTWARE); nobody is left to read it."""
+_FAREWELL = 0.3
+"""Seconds for the last messages to leave; Locust gives its own half a second."""
 
 
 class Fds:
@@ -54,26 +56,51 @@ def die_with_parent() -> None:
 
     def check(_signal: int, _frame: object) -> None:
         if os.getppid() != parent:
-            os._exit(_ORPHANED)
+            os._exit(ORPHANED)
 
     signal.signal(number, check)
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(number), 0, 0, 0)
 
 
+def outlive_parent() -> None:
+    """Take `die_with_parent` back: for a process that still has something to do when the wire's end tells it."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, 0, 0, 0, 0)
+
+
 class Link:
-    """JSON lines both ways; the end of the incoming ones ends the process."""
+    """JSON lines both ways; the end of the incoming ones ends the process.
+
+    Attributes:
+        route: takes the lines that are for workers, with the worker's number.
+        farewell: called once when the driver is gone, before the process ends.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
         self._sending = RLock()
+        self._leaving = False
+        self.route: Callable[[int, bytes], None] | None = None
+        self.farewell: Callable[[], None] | None = None
+
+    def greet(self, hello: Hello) -> None:
+        """Say that this process is up."""
+        self.send(hello)
 
     def send(self, message: Message) -> None:
         """Send one message; blocks this greenlet only."""
+        self._send(encode(message))
+
+    def forward(self, worker: int, line: bytes) -> None:
+        """Hand on what a worker said."""
+        self._send(b"%d " % worker + line)
+
+    def _send(self, line: bytes) -> None:
         try:
             with self._sending:
-                self._connection.sendall(encode(message))
+                self._connection.sendall(line)
         except OSError:
-            os._exit(_ORPHANED)
+            self._orphaned()
 
     def listen(self, receive: Callable[[Message], None]) -> None:
         """Hand every incoming message to `receive` in a greenlet of its own, forever."""
@@ -83,6 +110,21 @@ class Link:
         try:
             with self._connection.makefile("rb") as lines:
                 for line in lines:
-                    receive(decode(line))
+                    worker, told = routed(line)
+                    if worker is None:
+                        receive(decode(told))
+                    elif self.route is not None:
+                        self.route(worker, told)
         finally:
-            os._exit(_ORPHANED)
+            self._orphaned()
+
+    def _orphaned(self) -> None:
+        """End the process. Whoever notices second waits too, so that the farewell gets out."""
+        try:
+            if self.farewell is not None and not self._leaving:
+                self._leaving = True
+                self.farewell()
+            if self._leaving:
+                gevent.sleep(_FAREWELL)
+        finally:
+            os._exit(ORPHANED)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from runner.load.child.link import Link
+    from runner.load.child.worker_link import WorkerLink
 
 SEAT = "meshtrial_seat"
 """The key of a user's seat in the spawn-tree locals of its greenlets."""
@@ -96,10 +97,8 @@ def counted(values: list[int]) -> Histogram:
     return histogram
 
 
-def _status(response: Any, exception: BaseException | None) -> tuple[int | str, bool]:
-    """The status of a request, and whether it was answered: not, too, when the response broke off within its body."""
-    if exception is None:
-        return getattr(response, "status_code", _NOT_HTTP), True
+def _status_of_failure(response: Any, exception: BaseException) -> tuple[int | str, bool]:
+    """The status of a failed request, and whether it was answered: not, too, when the response broke off."""
     status = getattr(response, "status_code", None)
     # HttpUser's exceptions are OSErrors too, but carry the response that they complain about.
     broken_off = isinstance(exception, OSError) and not hasattr(exception, "response")
@@ -140,7 +139,7 @@ class Recorder:
         """The arrival that was due at `moment` is not sent."""
         self._second(self._offset(moment)).dropped += 1
 
-    def on_request(  # noqa: C901 - the hot path
+    def on_request(  # noqa: C901, PLR0912 - the hot path
         self,
         name: str,
         response_time: float | None,
@@ -148,6 +147,9 @@ class Recorder:
         exception: BaseException | None = None,
         context: Mapping[str, Any] | None = None,
         start_time: float | None = None,
+        request_type: str = "",  # noqa: ARG002 - named, with the next two, so that they make no dictionary
+        response_length: int = 0,  # noqa: ARG002
+        url: str | None = None,  # noqa: ARG002
         **_others: Any,
     ) -> None:
         """Take one of Locust's `request` events; the arguments are its own."""
@@ -171,7 +173,11 @@ class Recorder:
         if not 0 <= offset <= self.last:
             offset = 0 if offset < 0 else self.last
 
-        status, answered = _status(response, exception)
+        if exception is None:
+            status = getattr(response, "status_code", _NOT_HTTP)
+            answered = status != 0
+        else:
+            status, answered = _status_of_failure(response, exception)
         key = (offset, name, status)
         tally = self._tallies.get(key)
         if tally is None:
@@ -180,6 +186,8 @@ class Recorder:
             tally.service.append(int(service * 1e6))
             if self._open_loop:
                 tally.response.append(max(0, int((sent + service - due if first else service) * 1e6)))
+        else:
+            tally.unanswered += 1
         if first:
             lags = self._lags.get(offset)
             if lags is None:
@@ -193,7 +201,6 @@ class Recorder:
     def _failed(self, tally: _Tally, offset: int, exception: BaseException, *, answered: bool) -> None:
         tally.errors += 1
         if not answered:
-            tally.unanswered += 1
             kinds = self._second(offset).exceptions
             kind = type(exception).__name__
             kinds[kind] = kinds.get(kind, 0) + 1
@@ -209,7 +216,7 @@ class Recorder:
             description = "others"
         self.user_errors[description] = self.user_errors.get(description, 0) + 1
 
-    def flush(self, link: Link, offset: int | None, in_flight: int) -> None:
+    def flush(self, link: Link | WorkerLink, offset: int | None, in_flight: int) -> None:
         """Send what is new, cell by cell so that no arrival waits for long.
 
         Args:

@@ -33,6 +33,7 @@ _STATUS = (
     "|listener_manager%5C.(lds%5C.(version_text|update_rejected)|total_listeners_warming|workers_started)"
     "|http%5C..*%5C.rds%5C..*%5C.(version_text|update_rejected))$"
 )
+"""Used stats only, which spares an Envoy from looking at a thousand names: a counter that is not there never moved."""
 """Used ones only, which spares an Envoy from looking at a thousand names: a counter that is not there never moved."""
 _VERSIONS = "/stats?type=TextReadouts&filter=version_text$"
 """The versions alone: a quarter of what `_STATUS` costs an Envoy, which goes through every counter for that one."""
@@ -135,6 +136,7 @@ def _held(stats: str, *, started: bool) -> Held:
     cds = lds = ""
     routes: dict[str, str] = {}
     rejected = warming = 0
+    started = False
     for line in stats.splitlines():
         name, _, value = line.rpartition(": ")
         value = value.strip('"')
