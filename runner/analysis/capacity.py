@@ -4,7 +4,7 @@ Pure: it knows rates, durations and outcomes, and nothing of meshes or generator
 draft-ietf-bmwg-mlrsearch: loads classified by duration sums and an exceed ratio, relevant bounds, conditional throughput) with
 a quick doubling in front and a fit behind:
 
-1. doubling: short probes at `start`, then at twice the rate each time, until one fails;
+1. doubling: short probes at `start`, then at twice the rate each time, until one fails, and fails again;
 2. bisection: one trial at each rate, in the logarithm of the rate, until the range is `coarse`. One trial may err, so this is
    only a guess;
 3. confirmation: trials are repeated on either side of the fit until a lower and an upper bound are classified and at most
@@ -271,13 +271,27 @@ class Search:
             return
 
     def _double(self) -> Generator[Proposal, Trial, tuple[float | None, float | None]]:
-        """Probe ever higher rates; the last that held and the first that did not, None where there is none."""
+        """Probe ever higher rates; the last that held and the first that did not, None where there is none.
+
+        A probe that failed is repeated, because one unlucky second must not halve the range. At the lower end, which decides
+        whether there is a search at all, the rate is classified.
+        """
         goal, low, rate = self.goal, None, self.goal.start
-        while (yield from self._try(rate, goal.probe, "double")) is Outcome.HELD:
+        while (yield from self._probed(rate)):
             if rate >= goal.to:
                 return rate, None
             low, rate = rate, min(goal.to, rate * 2 ** (1 if low else 0.5 + self.shift))
         return low, rate
+
+    def _probed(self, rate: float) -> Generator[Proposal, Trial, bool]:
+        for _ in range(_TRIES):
+            outcome = yield from self._try(rate, self.goal.probe, "double")
+            if outcome is not Outcome.FAILED:
+                return outcome is Outcome.HELD
+        if rate > self.goal.start:
+            return False
+        yield from self._decide(rate)
+        return self.bound(rate) is Bound.LOWER
 
     def _bisect(self, low: float, high: float) -> Generator[Proposal, Trial, float]:
         """Halve the logarithm of the range, by one trial each; the middle of what is left."""

@@ -8,6 +8,7 @@ the centre of many by less than 2 %, most of it upwards, because a queue needs l
 from __future__ import annotations
 
 import math
+from statistics import median
 from typing import TYPE_CHECKING
 
 from runner.analysis.signed_rank import hodges_lehmann, shift_interval
@@ -52,3 +53,20 @@ def together(searches: Sequence[Interval]) -> Interval:
 def hull(searches: Sequence[Interval]) -> tuple[float, float]:
     """The lowest lower and the highest upper bound of some searches, all with numbers."""
     return min(search.low or 0.0 for search in searches), max(search.high or math.inf for search in searches)
+
+
+def knee(trials: Sequence[tuple[float, float | None]]) -> float | None:
+    """The knee of a latency curve: the rate with the greatest power, rate over response time (Kleinrock 1979).
+
+    Beyond it, a little more throughput costs much more waiting.
+
+    Args:
+        trials: rate (arrivals per second) and median response (any unit; None where nothing was answered) of each.
+    """
+    by_rate: dict[float, list[float]] = {}
+    for rate, response in trials:
+        if response:
+            by_rate.setdefault(rate, []).append(response)
+    if not by_rate:
+        return None
+    return max(by_rate, key=lambda rate: rate / median(by_rate[rate]))

@@ -19,7 +19,8 @@ Outcome = Literal["held", "failed", "inconclusive"]
 EQUAL_CONFIDENCE = 0.999
 """A share is equal to a value that lies in its exact interval of this confidence (a 50/50 split, as seen) ..."""
 EQUAL_WIDTH = 0.20
-"""... if that interval is narrower than ten points to either side, so that few requests prove nothing."""
+"""... if that interval is narrower than ten points to either side, so that few requests prove nothing, and than the value itself
+(for 1 %: one point to either side; for 99 % the same), so that none of sixty does not prove 1 %."""
 EQUAL_RELATIVE = 0.10
 """A duration or a rate is equal to a value in its interval if that is narrower than this to either side."""
 _TOLERANCE = 1e-9
@@ -119,8 +120,9 @@ def _equal_share(measured: Measured, limit: float) -> Decision:
     chance = f"with {EQUAL_CONFIDENCE * 100:g} % confidence the share is {span}"
     if not low <= limit <= high:
         return Decision("failed", f"{of} does not fit {shown}: {chance}.")
-    if high - low >= EQUAL_WIDTH:
-        needed = math.ceil(measured.trials * ((high - low) / EQUAL_WIDTH) ** 2)
+    widest = min(EQUAL_WIDTH, 2 * limit or EQUAL_WIDTH, 2 * (1 - limit) or EQUAL_WIDTH)
+    if high - low >= widest:
+        needed = math.ceil(measured.trials * ((high - low) / widest) ** 2)
         return Decision(
             "inconclusive",
             f"{of} fits {shown}, but {measured.total} are too few to prove it: {chance}; "

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 CONFIDENCE = 0.95
-_MOST = 50
+_MOST = 20
 """Times the blocks there were: beyond that, nobody would run it."""
 TRIALS_FOR_COVERAGE = 4
 """From this many trials on the spread between them is known well enough for an interval to cover what it says."""

@@ -80,7 +80,13 @@ def _figure(metric: Metric, variant: VariantRecord) -> str:
         return quantity(value, Unit.MILLISECONDS) if value is not None else "none answered"
     if metric.name == "rate":
         return quantity(figures.rate, Unit.RATE)
-    return "not known"
+    counts = {"requests": figures.requests, "errors": figures.errors, "dropped": figures.dropped}
+    if metric.name in counts:
+        return str(counts[metric.name])
+    of = {"status": figures.status, "outcome": figures.outcomes}.get(metric.name)
+    if of is None or not figures.requests:
+        return "not known"
+    return quantity(of.get(metric.argument or "", 0) / figures.requests, Unit.SHARE)
 
 
 def _labels(variant: VariantRecord, baseline: VariantRecord | None, checks: Sequence[Check]) -> list[str]:

@@ -51,10 +51,19 @@ def _scaled(unit: Unit, like: float) -> tuple[float, str]:
     return {Unit.SHARE: (100.0, " %"), Unit.RATE: (1.0, "/s")}.get(unit, (1.0, ""))
 
 
+def _text(value: float, unit: Unit, factor: float) -> str:
+    """A scaled value; a share that is nearly all keeps the digits that tell it from all: `99.97`."""
+    scaled = value * factor
+    if unit is Unit.SHARE and 99 < scaled < 100:  # noqa: PLR2004 - percent
+        text = f"{scaled:.{min(5, 1 - math.floor(math.log10(100 - scaled)))}f}"
+        return text.rstrip("0").rstrip(".")
+    return number(scaled)
+
+
 def quantity(value: float, unit: Unit) -> str:
-    """One value with its unit: `1.04 s`, `340 ms`, `34 %`, `20/s`, `124`."""
+    """One value with its unit: `1.04 s`, `340 ms`, `34 %`, `99.97 %`, `20/s`, `124`."""
     factor, suffix = _scaled(unit, value)
-    return number(value * factor) + suffix
+    return _text(value, unit, factor) + suffix
 
 
 def spread(low: float | None, high: float | None, unit: Unit, like: float) -> str:
@@ -64,8 +73,8 @@ def spread(low: float | None, high: float | None, unit: Unit, like: float) -> st
         return "not bounded"
     if low is None or high is None:
         word, end = ("at most", high) if low is None else ("at least", low)
-        return f"{word} {number((end or 0.0) * factor)}{suffix}"
-    return f"{number(low * factor)} to {number(high * factor)}{suffix}"
+        return f"{word} {_text(end or 0.0, unit, factor)}{suffix}"
+    return f"{_text(low, unit, factor)} to {_text(high, unit, factor)}{suffix}"
 
 
 def _size(size: float, scale: Scale) -> str:

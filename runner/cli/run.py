@@ -76,11 +76,11 @@ def run(
         outputs.cut_short(experiments, error)
         raise
     code = exit_code_of(outcomes)
-    entries = [outcome.entry() for outcome in outcomes]
-    reason = together(entries) if len(outcomes) > 1 else entries[0].reason
+    runs = shown.runs(outcomes)
+    reason = together([entry for entry, _ in runs]) if len(runs) > 1 else runs[0][0].reason
     unwritten: MeshtrialError | None = None
     try:
-        outputs.write(code, reason, list(zip(entries, (outcome.document for outcome in outcomes), strict=True)))
+        outputs.write(code, reason, runs)
     except OutsideError as error:
         unwritten = error
     if len(outcomes) == 1 and outcomes[0].result is None and outcomes[0].error is not None:

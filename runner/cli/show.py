@@ -12,7 +12,7 @@ from runner.conduct.suite import suite_document
 from runner.conduct.trial import rfc3339
 from runner.errors import MeshtrialError, OutsideError
 from runner.report.html import write_report
-from runner.report.suite import write_suite_report
+from runner.report.suite import render
 from runner.report.suite_terminal import print_suite
 from runner.report.terminal import print_summary
 from runner.results.store import REPORT_FILE, RunFolder
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.conduct.suite import Outcome
+    from runner.results.document import RunDocument
+    from runner.results.suite import SuiteDocument, SuiteEntry
     from runner.spec.load import LoadedExperiment
 
 _TOLD_BY_THE_SUMMARY = frozenset({1, 4, 5})
@@ -44,6 +46,7 @@ class Shown:
     command: str = ""
     _console: Console = field(default_factory=lambda: Console(stderr=True, highlight=False))
     _started: str = field(default_factory=lambda: rfc3339(time.time()))
+    _documents: dict[int, RunDocument | None] = field(default_factory=dict)
 
     @classmethod
     def of(cls, experiments: Sequence[LoadedExperiment], results: Path, command: str) -> Shown:
@@ -64,6 +67,7 @@ class Shown:
     def finished(self, outcomes: Sequence[Outcome], place: int) -> MeshtrialError | None:
         """Write and print one run's end; see `runner.conduct.suite.Finished`."""
         outcome = outcomes[place]
+        self._documents[place] = outcome.document
         unwritten: MeshtrialError | None = None
         if outcome.result is not None:
             try:
@@ -81,7 +85,7 @@ class Shown:
             self.say(f"meshtrial: {outcome.experiment.path}: {outcome.error}")
         if self.suite is not None:
             try:
-                self._write_suite(outcomes, over=False)
+                self._write_suite(self._suite_document(outcomes, over=False))
             except OutsideError as error:
                 unwritten = unwritten or error
         return unwritten
@@ -90,18 +94,24 @@ class Shown:
         """Write and print the suite's end; of a single run there is nothing more to say."""
         if self.suite is None:
             return
-        document = suite_document(outcomes, self.suite.path, started=self._started, command=self.command)
+        document = self._suite_document(outcomes, over=True)
         print_suite(document, self._console)
         try:
-            self._write_suite(outcomes, over=True)
+            self._write_suite(document)
             self.say(f"report: {self.suite.path / REPORT_FILE}")
         except OutsideError as error:
             self.say(f"no report: {error}")
         print(self.suite.path, flush=True)
 
-    def _write_suite(self, outcomes: Sequence[Outcome], *, over: bool) -> None:
+    def runs(self, outcomes: Sequence[Outcome]) -> list[tuple[SuiteEntry, RunDocument | None]]:
+        """Every outcome as it is told outside of the suite's folder, with its run's document."""
+        return [(outcome.entry(), self._documents.get(place)) for place, outcome in enumerate(outcomes)]
+
+    def _suite_document(self, outcomes: Sequence[Outcome], *, over: bool) -> SuiteDocument:
+        return suite_document(outcomes, self.results, started=self._started, command=self.command, over=over)
+
+    def _write_suite(self, document: SuiteDocument) -> None:
         if self.suite is not None:
-            self.suite.write_document(
-                suite_document(outcomes, self.suite.path, started=self._started, command=self.command, over=over)
-            )
-            write_suite_report(self.suite)
+            self.suite.write_document(document)
+            runs = [(entry, self._documents.get(place)) for place, entry in enumerate(document.runs)]
+            self.suite.write_report(render(document, runs))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from runner.analysis.capacity import Goal, Outcome, Search, Trial
 from runner.analysis.capacity_analyse import analyse_searches
+from runner.analysis.capacity_sum import knee
 from runner.analysis.capacity_trial import Hopeless, Judged, judge_trial, planned_in, without_lead
 from runner.analysis.capacity_words import search_sentence
 from runner.analysis.figures import figures, latency
@@ -205,6 +206,7 @@ class _Searcher:
                 "low": found.low,
                 "high": found.high,
                 "throughput": found.throughput,
+                "knee": knee([(step.rate, step.latency_ms.p50) for step in self.steps if step.outcome != "spoiled"]),
                 "load_s": found.load + self.trial.variant.load.warmup,
                 "steps": self.steps,
             }

@@ -73,7 +73,7 @@ class Outcome:
 
     @property
     def document(self) -> RunDocument | None:
-        """The run's document, without values from the environment; None when there is none."""
+        """The run's document, without values from the environment; None when there is none. Made anew at every call."""
         if self.result is None:
             return None
         document = self.result.document
@@ -86,32 +86,29 @@ class Outcome:
         Args:
             suite: the suite's folder, which the run's folder is named from; the run's own path when None.
         """
-        document, code = self.document, self.exit_code
+        code, hide = self.exit_code, Redactor(self.experiment.secrets).text
         entry = SuiteEntry(
             experiment=self.experiment.experiment.experiment,
             file=str(self.experiment.path),
             exit_code=code,
-            reason=self.experiment.redact(str(self.error)) if self.error else "",
+            reason=hide(str(self.error)) if self.error else "",
             started=self.started,
             ended=self.ended,
         )
-        if document is None or self.result is None:
+        if self.result is None:
             entry.verdict = None if code is None else verdict_of(code)
             return entry
-        passed_in_vain = document.verdict is Verdict.PASS and code
+        document, folder = self.result.document, self.result.folder
+        entry.verdict = document.verdict
+        if document.verdict is Verdict.PASS and code:  # its report could not be written
+            entry.verdict = verdict_of(code)
+        elif document.reason:
+            entry.reason = hide(document.reason)
+        entry.headline = hide(document.headline)
+        entry.folder = (folder.relative_to(suite) if suite else folder).as_posix()
         counts = Counter(check.outcome for check in document.checks)
-        folder = self.result.folder
-        return entry.model_copy(
-            update={
-                "folder": (folder.relative_to(suite) if suite else folder).as_posix(),
-                "verdict": verdict_of(code or 0) if passed_in_vain else document.verdict,
-                "reason": entry.reason if passed_in_vain else document.reason or entry.reason,
-                "headline": document.headline,
-                "checks": CheckCounts(
-                    held=counts["held"], failed=counts["failed"], inconclusive=counts["inconclusive"]
-                ),
-            }
-        )
+        entry.checks = CheckCounts(held=counts["held"], failed=counts["failed"], inconclusive=counts["inconclusive"])
+        return entry
 
 
 class Show(Protocol):

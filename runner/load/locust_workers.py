@@ -137,8 +137,8 @@ class Crew:
             return []
         skew = max(abs(clock.skew) for clock in clocks)
         sentence = (
-            f"workers from elsewhere: {len(clocks)}; their clocks were off by up to {_short(skew)}, which was "
-            f"corrected to within {_short(self.round_trip / 2)}"
+            f"workers from elsewhere: {len(clocks)}; their clocks differed from this machine's by up to "
+            f"{_short(skew)}, corrected to within {_short(self.round_trip / 2)}"
         )
         return [sentence]
 

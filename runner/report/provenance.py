@@ -56,6 +56,10 @@ def facts(document: RunDocument) -> list[Fact]:
 
 def design(document: RunDocument) -> str:
     """The run's plan in words: `6 blocks x 2 variants, 20 s each after 5 s of warm-up`; without a time when requests are counted."""
+    if document.capacity is not None:
+        searches = words.plural(document.blocks, "search", "searches")
+        most = format_duration(document.capacity.most_load_s)
+        return f"{searches} for each of {words.plural(len(document.variants), 'variant')}, at most {most} of load each"
     blocks = words.plural(document.blocks, "block")
     variants = words.plural(len(document.variants), "variant")
     warmup = f" after {format_duration(document.warmup_s)} of warm-up" if document.warmup_s else ", no warm-up"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.report import capacity as capacity_view
 from runner.report import (
     chart_data,
     comparisons,
@@ -54,6 +55,7 @@ class Page:
     guardrail: GuardrailRecord | None
     checks: Table
     no_checks: str
+    capacity: capacity_view.Capacity | None
     sweeps: list[sweep.Sweep]
     keys: list[SeriesKey]
     side_by_side: Table
@@ -106,7 +108,8 @@ def page(document: RunDocument, trial_files: Sequence[TrialFile], texts: Mapping
         guardrail=document.guardrail,
         checks=checks(document),
         no_checks=_no_checks(document),
-        sweeps=sweep.sweeps(document),
+        capacity=capacity_view.capacity(document, limits),
+        sweeps=[] if document.capacity else sweep.sweeps(document),
         keys=[
             SeriesKey(variant.name, place, variants_view.role(variant))
             for place, variant in enumerate(document.variants)
@@ -145,6 +148,8 @@ def _no_checks(document: RunDocument) -> str:
         return ""
     if document.aa:
         return "The baseline ran against itself to show what difference this set-up can see; no checks apply."
+    if document.capacity:
+        return "The experiment states no checks on capacity: it measured, and claims nothing."
     return "The experiment states no checks: it measured, and claims nothing."
 
 

@@ -226,6 +226,8 @@ class CapacitySearch(Record):
     """The lowest rate at which it was confirmed not to be."""
     throughput: float | None = None
     """MLRsearch's conditional throughput: what of `low` got what the objective promises."""
+    knee: float | None = None
+    """The rate with the most requests per second for its median response (Kleinrock's power)."""
     load_s: float = 0.0
     steps: list[CapacityStep] = Field(default_factory=list)
 

@@ -14,7 +14,7 @@ def test_more_blocks_read_as_a_person_says_it():
     assert more_blocks(6, 9) == "about 3 more blocks (9 in all) would settle it"
     assert more_blocks(6, 7) == "about 1 more block (7 in all) would settle it"
     assert more_blocks(6, 6) == "about 1 more block (7 in all) would settle it"
-    assert more_blocks(6, None) == more_blocks(6, 301) == "more blocks would hardly tell"
+    assert more_blocks(6, None) == more_blocks(6, 121) == "more blocks would hardly tell"
     assert more_blocks(0, 6, "would do") == "about 6 more blocks (6 in all) would do"
 
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -119,6 +121,22 @@ def test_few_requests_prove_no_equal_share(blocks_of):
     record = check("error_rate == 50%", trials)
     assert record.outcome == "inconclusive"
     assert "30 of 60" in record.reason
+
+
+def test_a_small_share_needs_more_requests_to_be_equal(blocks_of):
+    few = check("error_rate == 1%", blocks_of("b", [around(10, 10)] * 6))
+    assert few.outcome == "inconclusive"
+    assert few.reason.startswith("0 of 60 fits 1 %, but 60 are too few to prove it: with 99.9 % confidence")
+    assert re.search(r"about \d+ more blocks \(\d+ in all\) would settle it|more blocks would hardly tell", few.reason)
+    assert check("error_rate == 1%", blocks_of("b", [around(10, 500)] * 6, errors=5)).outcome == "held"
+    assert check("error_rate == 0%", blocks_of("b", [around(10, 10)] * 6)).outcome == "held"
+
+
+def test_nearly_all_is_not_shown_as_all(blocks_of):
+    record = check("status[200] > 90%", blocks_of("b", [around(10, 1000)] * 6, status=["503"] + ["200"] * 999))
+    assert record.observed.startswith("status[200] 99.9 % (99.7")
+    nearly = check("outcome[stars] > 90%", blocks_of("b", [around(10, 500)] * 6, outcomes={"stars": 499}))
+    assert nearly.observed.startswith("outcome[stars] 99.8 %")
 
 
 def test_outcomes_are_shares_of_all_requests(blocks_of):

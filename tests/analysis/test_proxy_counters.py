@@ -14,7 +14,7 @@ TIMEOUT = "cluster.outbound|9080||reviews.default.svc.cluster.local;.upstream_rq
 def trial(increases, known):
     second = Second(0)
     second.cell("page", "200").response.record(1000)
-    window = Window([second], 1.0, True, 1, 0.0, 1.0, 0.1)
+    window = Window([second], 1.0, open_loop=True, scheduled=1, started=0.0, ended=1.0, generator_cpu=0.1)
     return TrialEvidence(1, 1, "v", window, increases={"client": increases}, known={"client": frozenset(known)})
 
 

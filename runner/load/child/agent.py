@@ -169,7 +169,9 @@ class Agent:
             environment.shape_class = None
         options = environment.parsed_options
         options.run_time = None
-        options.exit_code_on_error = 0  # failed requests are a result; whoever keeps a worker running need not mind them
+        options.exit_code_on_error = (
+            0  # failed requests are a result; whoever keeps a worker running need not mind them
+        )
         # Locust would now start users by itself.
         runner.start = lambda *_args, **_kwargs: None
         environment._filter_tasks_by_tags()  # noqa: SLF001 - as Locust's runners do

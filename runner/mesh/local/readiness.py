@@ -116,8 +116,18 @@ def _app_ready(pod: Pod, path: str | None) -> bool:
 
 
 def _last_words(log: Path) -> str:
+    """What a process said last: Envoy's failed assertion before the backtrace that follows it, else the last line."""
     try:
         lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     except OSError:
         lines = []
+    for line in lines:
+        if "assert failure" in line:
+            words = line.partition("assert failure")[2]
+            if "inotify" in words:
+                return (
+                    "this user has no inotify instances left, of which each Envoy takes about four; end other meshes and "
+                    "file watchers, or raise the limit: sysctl fs.inotify.max_user_instances=1024"
+                )
+            return f"assert failure{words}"
     return lines[-1] if lines else f"it said nothing ({log.name})"

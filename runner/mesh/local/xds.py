@@ -33,12 +33,7 @@ _STATUS = (
     "|listener_manager%5C.(lds%5C.(version_text|update_rejected)|total_listeners_warming|workers_started)"
     "|http%5C..*%5C.rds%5C..*%5C.(version_text|update_rejected))$"
 )
-"""Used stats only, which spares an Envoy from looking at a thousand names: a counter that is not there never moved."""
 """Used ones only, which spares an Envoy from looking at a thousand names: a counter that is not there never moved."""
-_VERSIONS = "/stats?type=TextReadouts&filter=version_text$"
-"""The versions alone: a quarter of what `_STATUS` costs an Envoy, which goes through every counter for that one."""
-_WHOLE_EVERY = 8
-"""Of how many polls one asks for `_STATUS` all the same: a refusal shows there only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,16 +123,11 @@ def read_held(client: AdminClient) -> Held:
     Raises:
         AdminError: it does not answer.
     """
-    return _held(client.get(_STATUS), started=False)
-
-
-def _held(stats: str, *, started: bool) -> Held:
-    """What stats say; `started`: whether the workers had started, as far as these stats can't say otherwise."""
     cds = lds = ""
     routes: dict[str, str] = {}
     rejected = warming = 0
     started = False
-    for line in stats.splitlines():
+    for line in client.get(_STATUS).splitlines():
         name, _, value = line.rpartition(": ")
         value = value.strip('"')
         if name == "cluster_manager.cds.version_text":
@@ -211,22 +201,19 @@ def _confirm(
     log_offset: int,
 ) -> Held:
     deadline = time.monotonic() + CONFIRM_LIMIT
-    polls = 0
     while True:
-        polls += 1
-        if polls % _WHOLE_EVERY == 0 or _held(client.get(_VERSIONS), started=True).holds(target, only=kinds):
-            held = read_held(client)
-            if held.rejected > rejected_before:
-                raise ConfigRejectedError(
-                    f"{client.pod.name}: Envoy refused the config: {envoy_words(envoy_log, log_offset)}"
-                )
-            if held.holds(target, only=kinds):
-                return held
-            if time.monotonic() > deadline:
-                raise MeshError(
-                    f"{client.pod.name} did not take its config within {CONFIRM_LIMIT:.0f} s",
-                    advice=f"Its log is {envoy_log}",
-                )
+        held = read_held(client)
+        if held.rejected > rejected_before:
+            raise ConfigRejectedError(
+                f"{client.pod.name}: Envoy refused the config: {envoy_words(envoy_log, log_offset)}"
+            )
+        if held.holds(target, only=kinds):
+            return held
+        if time.monotonic() > deadline:
+            raise MeshError(
+                f"{client.pod.name} did not take its config within {CONFIRM_LIMIT:.0f} s",
+                advice=f"Its log is {envoy_log}",
+            )
         time.sleep(_POLL)
 
 
