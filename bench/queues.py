@@ -127,6 +127,13 @@ def _window(due: Floats, taken: Floats, length: float, *, stopped: bool = False)
         cell.response.record(response)
         cell.service.record(response)
         seconds[offset].due += 1
-    return Window(seconds, length, open_loop=True, scheduled=len(due), started=0.0, ended=length, generator_cpu=0.1, stopped=stopped)
-
-
+    return Window(
+        seconds,
+        length,
+        open_loop=True,
+        scheduled=len(due),
+        started=0.0,
+        ended=length,
+        generator_cpu=0.1,
+        stopped=stopped,
+    )

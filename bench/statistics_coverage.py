@@ -27,8 +27,6 @@ WITHIN = 0.2
 CENTRE = 50_000
 """µs."""
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
-SLOW = 1.2
-"""Requests slower than this times the centre are the share that is estimated."""
 _BUCKET = 1.004
 """A quantile is its bucket's midpoint, so it is off by up to 0.4 %."""
 _LARGE = 2_000_000
@@ -42,6 +40,20 @@ def paired(noise: Noise, blocks: int, runs: int, shift: float = 0.1) -> float:
     ours, theirs = in_blocks(dice, noise.levels(dice, runs, 2 * blocks))
     true = math.log1p(shift)
     return 1 - float(np.mean(excludes(shift_intervals(ours + true - theirs), true)))
+
+
+def share_intervals(ours: Floats, theirs: Floats, requests: int) -> tuple[Floats, Floats]:
+    """The interval of a difference of shares for every row of counts (`runs` x `blocks`), as `runner.analysis.compare` has it."""
+    low, high = shift_intervals((ours - theirs) / requests)
+    # the least width that counts this small allow (Newcombe)
+    total = requests * ours.shape[1]
+    (p, p_low, p_high), (q, q_low, q_high) = (
+        (k.sum(axis=1) / total, *clopper_pearson(k.sum(axis=1), total)) for k in (ours, theirs)
+    )
+    return (
+        np.minimum(low, p - q - np.hypot(p - p_low, q_high - q)),
+        np.maximum(high, p - q + np.hypot(p_high - p, q - q_low)),
+    )
 
 
 def shares(ours: float, theirs: float, requests: int, blocks: int, runs: int, varied: float = 0.0) -> float:
@@ -64,17 +76,21 @@ def shares(ours: float, theirs: float, requests: int, blocks: int, runs: int, va
             true = dice.beta(share * size, (1 - share) * size, (runs, blocks))
         return np.asarray(dice.binomial(requests, true, (runs, blocks)), dtype=float)
 
-    a, b = counts(ours), counts(theirs)
-    low, high = shift_intervals((a - b) / requests)
-    # the least width that counts this small allow (Newcombe), as in runner.analysis.compare
-    all_requests = requests * blocks
-    (p, p_low, p_high), (q, q_low, q_high) = (
-        (k.sum(axis=1) / all_requests, *clopper_pearson(k.sum(axis=1), all_requests)) for k in (a, b)
-    )
-    low = np.minimum(low, p - q - np.hypot(p - p_low, q_high - q))
-    high = np.maximum(high, p - q + np.hypot(p_high - p, q - q_low))
+    low, high = share_intervals(counts(ours), counts(theirs), requests)
     hair = 1e-12
     return float(np.mean((low <= ours - theirs + hair) & (high >= ours - theirs - hair)))
+
+
+def one_share(share: float, requests: int, trials: int, runs: int, varied: float) -> float:
+    """Coverage of the interval of one variant's error share; `varied` as in `shares`."""
+    dice = stream("one share", share, requests, trials, varied)
+    size = share * (1 - share) / (varied * share) ** 2 - 1 if varied else 0.0
+    true = dice.beta(share * size, (1 - share) * size, (runs, trials)) if varied else share
+    held = 0
+    for counts in dice.binomial(requests, true, (runs, trials)).tolist():
+        ends = share_interval(counts, [requests] * trials)
+        held += (ends.low or 0) <= share <= (ends.high or 0)
+    return held / runs
 
 
 def histogram_of(logarithms: Floats) -> Histogram:
@@ -117,13 +133,10 @@ def one_variant(
     mean: float | None = None  # that of a heavy-tailed factor does not exist
     if everything is None:
         quantiles = {name: CENTRE * math.exp(stats.norm.ppf(share) * wide) for name, share in QUANTILES.items()}
-        mean, slow = CENTRE * math.exp(wide**2 / 2), float(stats.norm.sf(math.log(SLOW) / wide))
+        mean = CENTRE * math.exp(wide**2 / 2)
     else:
         quantiles = {name: CENTRE * math.exp(np.quantile(everything, share)) for name, share in QUANTILES.items()}
-        slow = float((everything > math.log(SLOW)).mean())
-    held = dict.fromkeys(
-        [*QUANTILES, *(f"{name}, counting alone" for name in QUANTILES), "mean", "share of slow requests"], 0
-    )
+    held = dict.fromkeys([*QUANTILES, *(f"{name}, counting alone" for name in QUANTILES), "mean"], 0)
     for _ in range(runs):
         drawn = dice.standard_normal((trials, requests))
         if memory:
@@ -137,9 +150,6 @@ def one_variant(
             held[f"{name}, counting alone"] += _holds(band.counted(), share, quantiles[name])
         ends = mean_interval(parts)
         held["mean"] += mean is not None and (ends.low or 0) <= mean <= (ends.high or math.inf)
-        counts = (logarithms > math.log(SLOW)).sum(axis=1).tolist()
-        ends = share_interval(counts, [requests] * trials)
-        held["share of slow requests"] += (ends.low or 0) <= slow <= (ends.high or 0)
     if mean is None:
         del held["mean"]
     return {name: number / runs for name, number in held.items()}
@@ -187,6 +197,22 @@ def measure(*, quick: bool) -> Result:
             for ours, theirs in cases
         ],
     )
+    sizes = [(150, 4), (150, 6), (600, 6), (600, 10), (600, 20)]
+    errors = Table(
+        f"Interval of one variant's error share, {5 * few} runs; shares that vary from trial to trial by half in brackets",
+        ["true share", *(f"{trials} trials of {requests}" for requests, trials in sizes)],
+        [
+            [
+                f"{share:.1%}",
+                *(
+                    f"{percent(one_share(share, requests, trials, 5 * few, 0.0))} "
+                    f"({percent(one_share(share, requests, trials, 5 * few, 0.5))})"
+                    for requests, trials in sizes
+                ),
+            ]
+            for share in (0.001, 0.01, 0.1, 0.5)
+        ],
+    )
     alone = []
     for trials, requests in ((4, 600), (6, 150), (6, 600), (10, 600), (20, 600)):
         found = {case: one_variant(trials, requests, runs=few, **given) for case, given in CASES.items()}  # type: ignore[arg-type]  # whole numbers among them
@@ -208,4 +234,4 @@ def measure(*, quick: bool) -> Result:
         ),
         "Heavy tails at 20 %: nothing can tell the p99 of slow trials that so few trials did not show.",
     ]
-    return Result(notes=notes, tables=[pairs, differences, *alone])
+    return Result(notes=notes, tables=[pairs, differences, errors, *alone])

@@ -32,7 +32,8 @@ BETWEEN = {
         "heavy", own=0.05 / math.sqrt(3), tails=3
     ),
 }
-_AT_ONCE = 10_000
+_RARE = 0.01
+"""Where fewer runs than this are inconclusive, there is nothing to continue."""
 
 
 def differences(noise: Noise, shift: float, blocks: int, runs: int) -> Floats:
@@ -87,14 +88,16 @@ def measure(*, quick: bool) -> Result:
         for shift in SHIFTS:
             for blocks in (6, 10):
                 share, named, done = settled(noise, shift, blocks, runs // 4)
+                if share < _RARE:
+                    continue
                 continued.append(
                     [
                         title.partition(" (")[0],
                         f"{shift:.0%}",
                         str(blocks),
                         percent(share),
-                        "" if math.isnan(named) else f"{named:.0f}",
-                        "" if math.isnan(done) else percent(done),
+                        f"{named:.0f}",
+                        percent(done),
                     ]
                 )
     tables.append(

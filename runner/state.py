@@ -20,9 +20,16 @@ if TYPE_CHECKING:
 
 
 def state_home() -> Path:
-    """Meshtrial's own folder."""
+    """Meshtrial's own folder.
+
+    Raises:
+        StorageError: there is no home folder to put it into.
+    """
     base = os.environ.get("XDG_STATE_HOME") or ""
-    return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "meshtrial"
+    try:
+        return (Path(base) if base.startswith("/") else Path.home() / ".local" / "state") / "meshtrial"
+    except RuntimeError:
+        raise StorageError("this user has no home folder", advice="Set XDG_STATE_HOME to a writable place") from None
 
 
 def journal_home() -> Path:

@@ -67,7 +67,7 @@ def analyse_searches(
     nothing = [search for search in searches if search.capacity is None]
     if word in {Verdict.PASS, Verdict.INCONCLUSIVE} and nothing:
         why = nothing[0].absent.get("capacity", "no capacity was found")
-        word, reason = Verdict.INCONCLUSIVE, f"{nothing[0].variant}: {why}"
+        word, reason = Verdict.INCONCLUSIVE, f"No capacity was found for {nothing[0].variant}: {why}."
     return Analysis(variants, comparisons, decided, word, reason, _headline(variants, comparisons, objective))
 
 

@@ -10,7 +10,7 @@ Clopper-Pearson interval at an effective sample size (Korn & Graubard 1998, Surv
 "p95 is at most x" says "at least 95 % of requests took at most x", so a quantile's interval holds every x at which the
 interval of the share at or below x holds the quantile's share (a test inverted; Conover 1999, section 3.2). The design
 effect is taken at each x, not once at the quantile: trials that differ below a limit say nothing against the limit.
-A mean gets a t interval over the trials.
+A mean gets a t interval over the trials, with the same care (`mean_interval`).
 
 From four trials on a quantile's interval is the wider, at each end, of this one and of the one that takes whole trials for
 lucky or unlucky (`luck`), because counting alone can't know the trials it did not see.
@@ -211,7 +211,8 @@ def mean_interval(histograms: Sequence[Histogram], confidence: float = CONFIDENC
 
     From two trials on the interval comes from the spread between the trials' means, weighted by requests (the
     variance of a ratio estimator; Cochran 1977, section 6.4). With one trial it comes from the spread between that
-    trial's requests.
+    trial's requests. From four trials on, at each end, the wider of it and of Cox's interval for a lognormal, since means
+    of trials that differ by a factor are skewed and t misses on the high side.
     """
     used = [histogram for histogram in histograms if histogram.count]
     if not used:
@@ -228,7 +229,21 @@ def mean_interval(histograms: Sequence[Histogram], confidence: float = CONFIDENC
         square = sum((h.count / whole.count * (h.total / h.count - mean)) ** 2 for h in used)
         variance, degrees = trials / (trials - 1) * square, trials - 1
     half = float(stats.t.ppf(1 - (1 - confidence) / 2, degrees)) * variance**0.5
-    return Interval(estimate=mean, low=max(mean - half, 0.0), high=mean + half)
+    low, high = max(mean - half, 0.0), mean + half
+    if len(used) >= TRIALS_FOR_COVERAGE and all(histogram.total for histogram in used):
+        least, most = _lognormal_mean([h.total / h.count for h in used], confidence)
+        low, high = min(low, least), max(high, most)
+    return Interval(estimate=mean, low=low, high=high)
+
+
+def _lognormal_mean(means: Sequence[float], confidence: float) -> tuple[float, float]:
+    """Cox's interval for the mean of a lognormal (Zhou & Gao 1997, Statistics in Medicine 16: 783-790)."""
+    logs, freedom = np.log(means), len(means) - 1
+    square = float(np.var(logs, ddof=1))
+    half = float(stats.t.ppf(1 - (1 - confidence) / 2, freedom))
+    half *= (square / len(means) + square**2 / (2 * freedom)) ** 0.5
+    middle = float(np.mean(logs)) + square / 2
+    return float(np.exp(middle - half)), float(np.exp(middle + half))
 
 
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Interval:

@@ -353,7 +353,7 @@ def _keep(searcher: _Searcher, search: CapacitySearch) -> None:
     )
     searcher.record.add_search(searcher.trial, search, outcome, validity)
     if search.rate is None:
-        outcome.evidence.absent["capacity"] = search.sentence.rstrip(".")
+        outcome.evidence.absent["capacity"] = search.sentence[:1].lower() + search.sentence[1:].rstrip(".")
 
 
 CAPACITY = Method("capacity", CapacityRecord, _searches)

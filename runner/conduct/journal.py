@@ -104,10 +104,12 @@ class Journal:
         Raises:
             StorageError: it could not be written; the mesh must not be touched then.
         """
-        path = home / f"{secrets.token_hex(6)}.jsonl"
+        name = secrets.token_hex(6)
+        path, unfinished_path = home / f"{name}.jsonl", home / f".{name}.new"
         try:
             home.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+            # under its own name only once it is locked and has its first line: others take an unlocked journal for a dead run's
+            descriptor = os.open(unfinished_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except OSError as error:
             raise _storage(home, error) from None
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -126,9 +128,11 @@ class Journal:
                     }
                 }
             )
+            unfinished_path.rename(path)
             _sync_folder(home)
         except BaseException:
             journal.abandon()
+            unfinished_path.unlink(missing_ok=True)
             path.unlink(missing_ok=True)
             raise
         return journal
@@ -191,7 +195,20 @@ def read_journal(path: Path) -> JournalRecord | None:
     """What a journal file says, up to its last whole line; None when not even its first line is whole.
 
     Without a whole first line nothing was changed yet.
+
+    Raises:
+        StorageError: it says something that no version of this program wrote.
     """
+    try:
+        return _read(path)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StorageError(
+            f"the journal {path} can't be understood ({type(error).__name__}: {error})",
+            advice="What its run left can't be undone from it: look at the mesh yourself, then remove that file",
+        ) from None
+
+
+def _read(path: Path) -> JournalRecord | None:
     entries = []
     for line in path.read_bytes().split(b"\n")[:-1]:
         try:

@@ -209,7 +209,7 @@ def _carry_out(
         raise
     record.restored, sound = _restore(mesh, snapshot, before, journal)
     if error is None and not sound:
-        error = MeshError(f"the mesh was not restored: {record.restored}")
+        error = MeshError(f"the mesh could not be verified after the last trial: {record.restored}")
     elif isinstance(error, OutsideError):
         error.restored = record.restored
     elif isinstance(error, StoppedError):

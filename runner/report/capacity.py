@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from runner.report.limits import Limits
     from runner.results.document import CapacityGoal, CapacitySearch, CapacityStep, RunDocument, VariantRecord
 
+WIDE = 760
+HIGH = 280
+"""Of the latency curve, in pixels; search paths are as large as the figures of a sweep."""
 _PATHS = 8
 """Search paths that are drawn; of more, the tables tell."""
 _OUTCOMES: dict[str, tuple[str, str, Tone]] = {
@@ -84,6 +87,12 @@ class Curve:
     limit: tuple[float, str] | None
     across: list[Tick]
     up: list[Tick]
+    width: int = WIDE
+    height: int = HIGH
+    left: int = LEFT
+    right: int = WIDE - RIGHT
+    top: int = TOP
+    bottom: int = HIGH - BOTTOM
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,8 +218,8 @@ def _curve(document: RunDocument, goal: CapacityGoal) -> Curve | None:
     all_values = [value for points in measured.values() for _, value in points]
     if not all_values:
         return None
-    across = LogAxis.over([step.rate for points in measured.values() for step, _ in points], LEFT, WIDTH - RIGHT)
-    up = LogAxis.over([*all_values, *([limit] if limit else [])], HEIGHT - BOTTOM, TOP)
+    across = LogAxis.over([step.rate for points in measured.values() for step, _ in points], LEFT, WIDE - RIGHT)
+    up = LogAxis.over([*all_values, *([limit] if limit else [])], HIGH - BOTTOM, TOP)
     lines = [
         _line(place, variant, metric, measured[variant.name], across, up)
         for place, variant in enumerate(document.variants)

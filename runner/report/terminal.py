@@ -127,6 +127,10 @@ def _variants(variants: Sequence[VariantRecord], console: Console) -> Table:
             Text(plain_text(title, console)), *(Text(plain_text(text(variant), console)) for variant in variants)
         )
 
+    if any(variant.capacity for variant in variants):
+        row("capacity", lambda variant: words.rate((variant.capacity or {}).get("rate")))
+        row("  kept at", lambda variant: words.rate((variant.capacity or {}).get("low")))
+        row("  not kept at", lambda variant: words.rate((variant.capacity or {}).get("high")))
     row("requests", lambda variant: words.count(variant.requests))
     row("rate", lambda variant: words.rate(variant.rate))
     row("error rate", lambda variant: words.share(variant.error_rate) if variant.requests else words.NONE)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from runner.analysis.compare import word
+from runner.analysis.compare import compare, word
 from runner.analysis.signed_rank import hodges_lehmann, holm, p_value, shift_interval
 from runner.spec.checks import Metric
 
@@ -55,6 +55,19 @@ def test_the_simulated_arithmetic_is_that_of_the_runner(blocks):
         theirs = next(name for name, rows in said.items() if rows[row])
         ours = word(Metric("p50"), middle[row], interval, (-edge, edge))
         assert theirs == ("better or worse" if ours in {"better", "worse"} else ours)
+
+
+def test_the_simulated_intervals_of_shares_are_the_runners(blocks_of):
+    counts = np.random.default_rng(2).binomial(60, 0.05, (5, 2, 7)).astype(float)
+    low, high = statistics_coverage.share_intervals(counts[:, 0], counts[:, 1], 60)
+    for row, sides in enumerate(counts):
+        trials = []
+        for name, side in zip(("b", "a"), sides, strict=True):
+            for block, failed in enumerate(side, start=1):
+                trials += blocks_of(name, [[10.0] * 60], errors=int(failed))
+                trials[-1].block = block
+        record = compare(Metric("error_rate"), "b", "a", trials)
+        assert (record.low, record.high) == pytest.approx((low[row], high[row]))
 
 
 def test_the_simulated_steps_are_holms():

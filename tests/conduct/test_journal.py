@@ -103,6 +103,17 @@ def test_a_journal_without_a_whole_first_line_changed_nothing_and_goes(tmp_path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    "line", ['{"begin": {}}', '{"begin": 3}', '{"begin": {"kind": "local", "snapshot": [{}]}}', "3"]
+)
+def test_a_journal_that_nobody_understands_is_kept_and_told(tmp_path, line):
+    path = tmp_path / "strange.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(StorageError, match=r"strange\.jsonl can't be understood .*remove that file"):
+        unfinished(tmp_path)
+    assert path.exists()
+
+
 def test_a_change_that_can_not_be_announced_is_an_error(tmp_path):
     journal = Journal.begin(tmp_path, MESH, [], tmp_path / "run")
     journal.abandon()

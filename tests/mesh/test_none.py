@@ -30,7 +30,7 @@ def resources():
 
 @pytest.fixture
 def mesh():
-    return mesh_kind(CHOICE).open(CHOICE, False)  # noqa: FBT003 - by position only
+    return mesh_kind(CHOICE).open(CHOICE, False, None)  # noqa: FBT003 - by position only
 
 
 def test_it_is_one_of_the_kinds(mesh):

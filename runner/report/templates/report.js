@@ -142,6 +142,7 @@
   // --- latency by percentile
 
   function curves(width) {
+    if (!byId("chart-curves")) return;
     const { shares, whole, blocks } = data.curves;
     const full = (values) => shares.map((_, index) => index < values.length ? values[index] : null);
     const xs = shares.map(logit);

@@ -76,7 +76,10 @@ def test_shipped_apps_are_found_by_name():
     [
         (("shop-v1:", "shop-v2:"), r'app\.yaml:6:3: no Deployment is called "shop-v2".*Did you mean "shop-v1"'),
         (("clients: [client]", "clients: []"), r'"client" has neither a command nor a place under clients'),
-        (("manifests: [shop.yaml]", "manifests: [shops.yaml]"), r'app\.yaml:3:13: .*shops\.yaml: no such file.*"shop.yaml"'),
+        (
+            ("manifests: [shop.yaml]", "manifests: [shops.yaml]"),
+            r'app\.yaml:3:13: .*shops\.yaml: no such file.*"shop.yaml"',
+        ),
         (("front: shop:8000", "front: shop:80"), r'app\.yaml:4:8: no Service has "shop:80".*one of shop:8000'),
         (("app: shop", "app: ../shop"), r"app\.yaml:2:6: app: '../shop' names a folder"),
         (("front: shop:8000", "frnt: shop:8000"), r'app\.yaml:4:1: unknown key "frnt"'),
