@@ -57,4 +57,5 @@ def test_exit_codes_are_the_documented_ones(error: MeshtrialError, code: int) ->
 
 def test_a_stopped_run_names_the_signal() -> None:
     assert str(StoppedError(15, "everything was restored")) == "stopped by SIGTERM; everything was restored"
-    assert str(StoppedError(1)) == "stopped by signal 1"
+    assert str(StoppedError(1)) == "stopped by SIGHUP"
+    assert str(StoppedError(9)) == "stopped by signal 9"
