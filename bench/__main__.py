@@ -23,6 +23,7 @@ NAMES = (
     "statistics_power",
     "statistics_coverage",
     "merge_workers",
+    "capacity_truth",
 )
 """Each is a module here with a docstring and `measure(*, quick: bool) -> Result`."""
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from runner.analysis.capacity import Proposal, Trial
 from runner.analysis.capacity_trial import Hopeless, judge_trial, planned_in, without_lead
+from runner.analysis.capacity_types import Proposal, Trial
 from runner.analysis.evidence import TrialEvidence
 from runner.analysis.validity import ValidityInput, judge
 from runner.results.window import Second, Window

@@ -20,174 +20,15 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from runner.analysis.capacity_fit import fit
+from runner.analysis.capacity_types import HAIR, Bound, Ending, Found, Goal, Outcome, Proposal, Trial, classify
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from runner.analysis.capacity_fit import Fit
 
 _TRIES = 2
-_AMPLE = 3.0
-"""Full trials that the load must still suffice for, or a missing bound is looked for further out."""
-_HAIR = 1e-9
-
-
-class Outcome(StrEnum):
-    """What one trial says about its rate."""
-
-    HELD = "held"
-    FAILED = "failed"
-    SPOILED = "spoiled"
-    """Nothing: the generator and not the service was the limit, or the config was lost."""
-
-
-class Bound(StrEnum):
-    """What all trials at one rate say together."""
-
-    LOWER = "lower"
-    """The objective is kept at this rate."""
-    UPPER = "upper"
-    """It is not."""
-    UNDECIDED = "undecided"
-
-
-class Ending(StrEnum):
-    """How a search ended; the first two have an estimate."""
-
-    FOUND = "found"
-    WIDE = "wide"
-    """Both bounds are confirmed, but the load was used up before they were as close as wanted."""
-    LOWER_END_FAILS = "lower_end_fails"
-    UPPER_END_HOLDS = "upper_end_holds"
-    SPOILED = "spoiled"
-    """Higher rates could not be judged: the generator was the limit, or the config was lost."""
-    OUT_OF_LOAD = "out_of_load"
-    """The load was used up before both bounds were confirmed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Goal:
-    """What is searched for, and how carefully.
-
-    The defaults keep the error of p99 objectives on simulated queues under 3 % (bench/capacity_truth.py, docs/benchmarks.md).
-
-    Attributes:
-        start: the lowest rate, arrivals per second; the objective must be kept there.
-        to: the highest rate, at which it must not be.
-        width: how far apart the bounds may be, relative to the lower one.
-        exceed: the share of the time measured at a rate in which the objective may fail and the rate still counts as kept.
-            0.5, which MLRsearch recommends, lets the median trial decide.
-        seconds: of a trial that counts fully.
-        duration_sum: seconds of trials at one rate after which it is decided; three times `seconds` is the best of three.
-        probe: seconds of a trial of the doubling.
-        guess: seconds of a trial of the bisection.
-        coarse: the range at which the bisection stops, relative to its lower end.
-        lead: seconds of load before each trial, not judged, that bring the service to its state at this rate.
-        sure: standard deviation of the fit, relative to its rate, at which refinement stops.
-        most_load: seconds of load, leads included, that the whole search may make.
-    """
-
-    start: float
-    to: float
-    width: float = 0.05
-    exceed: float = 0.5
-    seconds: float = 15.0
-    duration_sum: float = 45.0
-    probe: float = 2.0
-    guess: float = 5.0
-    coarse: float = 0.10
-    lead: float = 2.0
-    sure: float = 0.015
-    most_load: float = 180.0
-
-
-@dataclass(frozen=True, slots=True)
-class Proposal:
-    """A trial to carry out: `lead` seconds that are not judged, then `seconds` that are, at `rate` arrivals per second."""
-
-    rate: float
-    seconds: float
-    lead: float
-    phase: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """What came of a proposal.
-
-    Attributes:
-        rate: arrivals per second.
-        seconds: that it counts for: as proposed, also when it was ended early because its outcome was certain.
-        outcome: what it says.
-        strain: how much of what the objective allows was used: 1 at the limit, 2 with twice as many slow requests as may be;
-            infinite where it can't be told.
-        loss: the share of arrivals that did not get what the objective promises a single request.
-        load: seconds of load that it took, its lead included.
-    """
-
-    rate: float
-    seconds: float
-    outcome: Outcome
-    strain: float = math.inf
-    loss: float = 0.0
-    load: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """What a search came to.
-
-    Attributes:
-        ending: how it ended.
-        rate: the estimate, within the bounds; None without one.
-        low: the highest rate at which the objective was confirmed to be kept; None without one.
-        high: the lowest rate at which it was confirmed not to be; None without one.
-        throughput: MLRsearch's conditional throughput: what of `low` got what the objective promises.
-        load: seconds of load that the search made.
-    """
-
-    ending: Ending
-    rate: float | None = None
-    low: float | None = None
-    high: float | None = None
-    throughput: float | None = None
-    load: float = 0.0
-
-    @property
-    def conclusive(self) -> bool:
-        """Whether there is an estimate."""
-        return self.rate is not None
-
-
-def classify(trials: Iterable[Trial], seconds: float, duration_sum: float, exceed: float) -> Bound:
-    """What the trials at one rate say together, by MLRsearch's load classification.
-
-    A trial shorter than `seconds` never proves that a rate is kept, and that it is not only as far as short trials that
-    held do not outweigh it. What is missing to `duration_sum` is taken as failed (by the pessimist) and as held (by the
-    optimist); where the two agree the rate is decided.
-
-    Args:
-        trials: at one rate; spoiled ones are left out here.
-        seconds: the length from which a trial counts fully.
-        duration_sum: seconds that decide.
-        exceed: the share of time in which the objective may fail.
-    """
-    time = {(long, outcome): 0.0 for long in (True, False) for outcome in Outcome}
-    for trial in trials:
-        time[trial.seconds >= seconds - _HAIR, trial.outcome] += trial.seconds
-    held = time[True, Outcome.HELD]
-    outweighed = time[False, Outcome.HELD] * exceed / (1 - exceed)
-    failed = time[True, Outcome.FAILED] + max(0.0, time[False, Outcome.FAILED] - outweighed)
-    whole = max(held + failed, duration_sum)
-    allowed = whole * exceed + _HAIR
-    optimist, pessimist = failed <= allowed, whole - held <= allowed
-    if optimist != pessimist:
-        return Bound.UNDECIDED
-    return Bound.LOWER if optimist else Bound.UPPER
 
 
 class _OutOfLoadError(Exception):
@@ -250,7 +91,7 @@ class Search:
         low, high = self.bounds()
         ending, rate = self._ending, None
         if low is not None and high is not None and ending in {Ending.FOUND, Ending.OUT_OF_LOAD}:
-            ending = Ending.FOUND if high <= low * (1 + self.goal.width) * (1 + _HAIR) else Ending.WIDE
+            ending = Ending.FOUND if high <= low * (1 + self.goal.width) * (1 + HAIR) else Ending.WIDE
             fitted = self._fit()
             rate = min(max(fitted.rate if fitted else math.sqrt(low * high), low), high)
         throughput = None if low is None else low * (1 - self._loss(low))
@@ -307,7 +148,7 @@ class Search:
         while True:
             low, high = self.bounds()
             top = min(math.inf if high is None else high, self._ceiling)
-            if low is not None and top <= low * (1 + goal.width) * (1 + _HAIR):
+            if low is not None and top <= low * (1 + goal.width) * (1 + HAIR):
                 self._ending = Ending.FOUND if high == top else Ending.SPOILED
                 return
             if low is not None and low >= goal.to:
@@ -319,17 +160,20 @@ class Search:
             fitted = self._fit()
             middle = fitted.rate if fitted else guess
             if low is None:
-                rate = min(middle / half, top / (half * half)) / self._margin()
+                rate = min(middle / half, top / self._step(Bound.UPPER))
             elif top == math.inf:
-                rate = max(middle * half, low * half * half) * self._margin()
+                rate = max(middle * half, low * self._step(Bound.LOWER))
             else:
                 rate = _between(low, top, middle, half)
             yield from self._decide(min(max(rate, goal.start), goal.to))
 
-    def _margin(self) -> float:
-        """How much further out to look for a missing bound: a wide answer is worth more than none when load runs short."""
-        left = (self.goal.most_load - self.load) / (self.goal.lead + self.goal.seconds)
-        return 1.0 if left >= _AMPLE else (1 + self.goal.width) ** 2
+    def _step(self, side: Bound) -> float:
+        """How far out to look for a missing bound: twice as far with every bound that turned out to be on the other side.
+
+        A wide answer is worth more than none, and a service that does worse than the guess by one width may do so by many.
+        """
+        wrong = sum(self.bound(rate) is side for rate in {trial.rate for trial in self.trials})
+        return float((1 + self.goal.width) ** (2 ** max(0, wrong - 1)))
 
     def _decide(self, rate: float) -> _Script:
         """Repeat trials at a rate until it is classified."""
@@ -337,19 +181,24 @@ class Search:
             yield from self._try(rate, self.goal.seconds, "confirm")
 
     def _refine(self) -> _Script:
-        """Trials at the fitted rate, within the bounds, until it is known well enough."""
+        """Trials at the fitted rate until it is known well enough.
+
+        Always between the bounds and never at one, which `duration_sum` has decided already.
+        """
         while (fitted := self._fit()) is not None and fitted.spread > self.goal.sure:
             low, high = self.bounds()
             if low is None or high is None:
                 return
-            outcome = yield from self._try(min(max(fitted.rate, low), high), self.goal.seconds, "refine")
+            inside = (high / low) ** 0.25
+            rate = min(max(fitted.rate, low * inside), high / inside)
+            outcome = yield from self._try(rate, self.goal.seconds, "refine")
             if outcome is Outcome.SPOILED:
                 return
 
     def _try(self, rate: float, seconds: float, phase: str) -> Generator[Proposal, Trial, Outcome]:
         """One trial, repeated once when it was spoiled."""
         for _ in range(_TRIES):
-            if self.load + self.goal.lead + seconds > self.goal.most_load + _HAIR:
+            if self.load + self.goal.lead + seconds > self.goal.most_load + HAIR:
                 raise _OutOfLoadError
             trial = yield Proposal(rate, seconds, self.goal.lead, phase)
             if trial.outcome is not Outcome.SPOILED:
@@ -366,21 +215,21 @@ class Search:
         usable = [
             (trial.rate, trial.seconds, trial.strain, trial.outcome is Outcome.HELD)
             for trial in self.trials
-            if trial.outcome is not Outcome.SPOILED and trial.seconds >= self.goal.guess - _HAIR
+            if trial.outcome is not Outcome.SPOILED and trial.seconds >= self.goal.guess - HAIR
         ]
         return fit(usable)
 
     def _loss(self, rate: float) -> float:
         """The loss that the share `1 - exceed` of the time at a rate stays within (of the median trial, for 0.5)."""
         goal = self.goal
-        full = [trial for trial in self._at(rate) if trial.seconds >= goal.seconds - _HAIR]
+        full = [trial for trial in self._at(rate) if trial.seconds >= goal.seconds - HAIR]
         left = max(goal.duration_sum, sum(trial.seconds for trial in full)) * (1 - goal.exceed)
         loss = 0.0
         for trial in sorted(full, key=lambda trial: trial.loss):
-            if left <= _HAIR:
+            if left <= HAIR:
                 return loss
             loss, left = trial.loss, left - trial.seconds
-        return loss if left <= _HAIR else 1.0
+        return loss if left <= HAIR else 1.0
 
 
 def _between(low: float, top: float, middle: float, half: float) -> float:

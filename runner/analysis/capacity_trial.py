@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 from scipy import stats
 
-from runner.analysis.capacity import Outcome
 from runner.analysis.capacity_fit import CAP
+from runner.analysis.capacity_types import Outcome
 from runner.analysis.decide import exactly
 from runner.analysis.measure import measure
 from runner.analysis.tally import tally_window

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.analysis.capacity import Ending, Outcome
+from runner.analysis.capacity_types import Ending, Outcome
 from runner.analysis.words import number
 from runner.results.document import Invalid
 from runner.units import format_duration, format_rate, format_share
@@ -12,7 +12,7 @@ from runner.units import format_duration, format_rate, format_share
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.analysis.capacity import Found, Goal
+    from runner.analysis.capacity_types import Found, Goal
     from runner.results.document import CapacityStep
 
 _GENERATOR = {Invalid.GENERATOR_CPU, Invalid.LAG, Invalid.RATE_MISSED, Invalid.NO_TRAFFIC}

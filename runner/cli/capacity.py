@@ -40,7 +40,8 @@ def capacity(
     """
     from runner.cli.live import console_progress  # noqa: PLC0415 - keeps --help quick
     from runner.cli.show import Shown  # noqa: PLC0415 - the same
-    from runner.conduct.capacity import CAPACITY, prepared  # noqa: PLC0415 - the same
+    from runner.conduct.capacity import CAPACITY  # noqa: PLC0415 - the same
+    from runner.conduct.capacity_record import prepared  # noqa: PLC0415 - the same
     from runner.conduct.run import RunOptions  # noqa: PLC0415 - the same
     from runner.conduct.suite import exit_code_of, run_all  # noqa: PLC0415 - the same
 

@@ -6,34 +6,21 @@ Drawn here and not in the browser, as sweeps are, so that it prints and shows wh
 from __future__ import annotations
 
 from dataclasses import dataclass
-from statistics import median
 from typing import TYPE_CHECKING
 
-from runner.errors import InputError
 from runner.report import words
-from runner.report.log_axis import LogAxis
+from runner.report.capacity_figures import OUTCOMES, PHASES, Curve, Path, curve, path
 from runner.report.marks import INVALID
-from runner.report.sweep_axis import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, Tick
-from runner.report.table import Cell, Column, Group, Row, Table, Tone, simple
-from runner.report.variants import latency_value
-from runner.spec.checks import parse_objective
+from runner.report.sweep_axis import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
+from runner.report.table import Cell, Column, Group, Row, Table, simple
 from runner.units import format_duration
 
 if TYPE_CHECKING:
     from runner.report.limits import Limits
-    from runner.results.document import CapacityGoal, CapacitySearch, CapacityStep, RunDocument, VariantRecord
+    from runner.results.document import CapacityGoal, CapacityStep, RunDocument
 
-WIDE = 760
-HIGH = 280
-"""Of the latency curve, in pixels; search paths are as large as the figures of a sweep."""
 _PATHS = 8
 """Search paths that are drawn; of more, the tables tell."""
-_OUTCOMES: dict[str, tuple[str, str, Tone]] = {
-    "held": ("✓", "held", "good"),
-    "failed": ("✗", "failed", "bad"),
-    "spoiled": ("?", "says nothing", "unsure"),
-}
-_PHASES = {"double": "doubling", "bisect": "bisection", "confirm": "confirmation", "refine": "refinement"}
 _ENDINGS = {
     "found": "found",
     "wide": "found, bounds wide",
@@ -43,70 +30,6 @@ _ENDINGS = {
     "out_of_load": "out of load",
     "stopped": "ended early",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One trial in a figure: its place in pixels, its outcome (a style class), and what it says."""
-
-    x: float
-    y: float
-    outcome: str
-    said: str
-
-
-@dataclass(frozen=True, slots=True)
-class Band:
-    """From the lower to the upper bound of a search, in pixels along one axis, with the estimate between them."""
-
-    start: float
-    end: float
-    estimate: float
-    said: str
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One variant in the latency curve."""
-
-    series: int
-    name: str
-    points: str
-    marks: list[Mark]
-    band: Band | None
-    knee: tuple[float, str] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """Latency against rate, all variants in one figure."""
-
-    title: str
-    said: str
-    lines: list[Line]
-    limit: tuple[float, str] | None
-    across: list[Tick]
-    up: list[Tick]
-    width: int = WIDE
-    height: int = HIGH
-    left: int = LEFT
-    right: int = WIDE - RIGHT
-    top: int = TOP
-    bottom: int = HIGH - BOTTOM
-
-
-@dataclass(frozen=True, slots=True)
-class Path:
-    """The rates that one search tried, in order."""
-
-    title: str
-    series: int
-    said: str
-    points: str
-    marks: list[Mark]
-    band: Band | None
-    across: list[Tick]
-    up: list[Tick]
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +62,8 @@ def capacity(document: RunDocument, limits: Limits) -> Capacity | None:
         objective=goal.objective,
         how=_how(goal),
         found=_found(document),
-        curve=_curve(document, goal),
-        paths=[_path(place, variant, search, document.blocks) for place, variant, search in shown[:_PATHS]],
+        curve=curve(document, goal),
+        paths=[path(place, variant, search, document.blocks) for place, variant, search in shown[:_PATHS]],
         paths_left=max(0, len(shown) - _PATHS),
         steps=_steps(document, limits),
     )
@@ -191,123 +114,6 @@ def _found(document: RunDocument) -> Table:
     return Table("What each search found", columns, groups)
 
 
-def _metric(goal: CapacityGoal) -> tuple[str, float | None]:
-    """The latency figure to draw, and the objective's limit on it (ms): its first one, else p99 without a limit."""
-    try:
-        conditions = parse_objective(goal.objective, None)
-    except InputError:
-        return "p99", None
-    known = {"p50", "p75", "p90", "p95", "p99", "p99.9", "mean", "max"}
-    return next(
-        ((c.metric.name, c.limit.value) for c in conditions if c.metric.name in known and c.metric.request is None),
-        ("p99", None),
-    )
-
-
-def _curve(document: RunDocument, goal: CapacityGoal) -> Curve | None:
-    metric, limit = _metric(goal)
-    measured = {
-        variant.name: [
-            (step, value)
-            for search in variant.capacity_searches
-            for step in search.steps
-            if (value := latency_value(step.latency_ms, metric)) is not None
-        ]
-        for variant in document.variants
-    }
-    all_values = [value for points in measured.values() for _, value in points]
-    if not all_values:
-        return None
-    across = LogAxis.over([step.rate for points in measured.values() for step, _ in points], LEFT, WIDE - RIGHT)
-    up = LogAxis.over([*all_values, *([limit] if limit else [])], HIGH - BOTTOM, TOP)
-    lines = [
-        _line(place, variant, metric, measured[variant.name], across, up)
-        for place, variant in enumerate(document.variants)
-        if measured[variant.name]
-    ]
-    return Curve(
-        title=f"{metric} against the arrival rate",
-        said="; ".join(f"{line.name}: {', '.join(mark.said for mark in line.marks)}" for line in lines),
-        lines=lines,
-        limit=(up.at(limit), f"the objective's limit, {words.latency(limit)}") if limit else None,
-        across=across.ticks(lambda value: f"{value:.3g}/s"),
-        up=up.ticks(words.latency),
-    )
-
-
-def _line(
-    place: int,
-    variant: VariantRecord,
-    metric: str,
-    points: list[tuple[CapacityStep, float]],
-    across: LogAxis,
-    up: LogAxis,
-) -> Line:
-    marks = [
-        Mark(
-            across.at(step.rate), up.at(value), step.outcome, f"{words.rate(step.rate)} {metric} {words.latency(value)}"
-        )
-        for step, value in sorted(points, key=lambda point: point[0].rate)
-    ]
-    by_rate: dict[float, list[float]] = {}
-    for step, value in points:
-        if step.outcome != "spoiled":
-            by_rate.setdefault(step.rate, []).append(value)
-    through = " ".join(f"{across.at(rate)},{up.at(median(values))}" for rate, values in sorted(by_rate.items()))
-    knees = [search.knee for search in variant.capacity_searches if search.knee is not None]
-    knee = median(knees) if knees else None
-    return Line(
-        series=place,
-        name=variant.name,
-        points=through,
-        marks=marks,
-        band=_band(variant.capacity, variant.name, across),
-        knee=(across.at(knee), f"knee of {variant.name}: {words.rate(knee)}") if knee else None,
-    )
-
-
-def _band(found: dict[str, float] | None, name: str, axis: LogAxis) -> Band | None:
-    if not found:
-        return None
-    low, high, rate = found["low"], found["high"], found["rate"]
-    start, end = sorted((axis.at(low), axis.at(high)))
-    return Band(
-        start, end, axis.at(rate), f"{name}: {words.rate(rate)}, between {words.rate(low)} and {words.rate(high)}"
-    )
-
-
-def _path(place: int, variant: VariantRecord, search: CapacitySearch, blocks: int) -> Path:
-    rates = [step.rate for step in search.steps]
-    up = LogAxis.over(rates, HEIGHT - BOTTOM, TOP)
-    room = WIDTH - LEFT - RIGHT - 16
-    xs = [round(LEFT + 8 + room * number / max(1, len(rates) - 1), 1) for number in range(len(rates))]
-    marks = [
-        Mark(
-            x,
-            up.at(step.rate),
-            step.outcome,
-            f"trial {number}, {_PHASES[step.phase]}: {words.rate(step.rate)} {_OUTCOMES[step.outcome][1]} ({step.because})",
-        )
-        for number, (x, step) in enumerate(zip(xs, search.steps, strict=True), 1)
-    ]
-    found = (
-        {"rate": search.rate, "low": search.low, "high": search.high}
-        if search.rate is not None and search.low is not None and search.high is not None
-        else None
-    )
-    every = max(1, len(xs) // 8)
-    return Path(
-        title=f"Search for {variant.name}" + (f", block {search.block}" if blocks > 1 else ""),
-        series=place,
-        said="; ".join(mark.said for mark in marks),
-        points=" ".join(f"{mark.x},{mark.y}" for mark in marks),
-        marks=marks,
-        band=_band(found, variant.name, up),
-        across=[Tick(x, str(number)) for number, x in enumerate(xs, 1) if (number - 1) % every == 0],
-        up=up.ticks(lambda value: f"{value:.3g}/s"),
-    )
-
-
 def _steps(document: RunDocument, limits: Limits) -> Table:
     head = [
         Column("Trial"),
@@ -334,11 +140,11 @@ def _steps(document: RunDocument, limits: Limits) -> Table:
 
 
 def _step(number: int, step: CapacityStep) -> Row:
-    symbol, word, tone = _OUTCOMES[step.outcome]
+    symbol, word, tone = OUTCOMES[step.outcome]
     codes = ", ".join(INVALID[code] for code in step.invalid_because)
     return Row(
         [
-            Cell(str(number), sub=_PHASES[step.phase]),
+            Cell(str(number), sub=PHASES[step.phase]),
             Cell(words.rate(step.rate), sub=f"{step.load_s:.0f} s of load"),
             Cell(word, tone=tone, symbol=symbol),
             Cell(words.count(step.requests)),

@@ -4,9 +4,9 @@ import math
 
 import pytest
 
-from runner.analysis.capacity import Ending, Found, Goal
 from runner.analysis.capacity_analyse import analyse_searches
 from runner.analysis.capacity_sum import knee, together
+from runner.analysis.capacity_types import Ending, Found, Goal
 from runner.analysis.capacity_words import search_sentence
 from runner.analysis.evidence import TrialEvidence
 from runner.results.document import CapacityStep, Interval, Invalid

@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.queues import Queue, Simulated
-from runner.analysis.capacity import Bound, Ending, Goal, Outcome, Search, Trial, classify
+from runner.analysis.capacity import Search
 from runner.analysis.capacity_fit import fit
+from runner.analysis.capacity_types import Bound, Ending, Goal, Outcome, Trial, classify
 from runner.spec.checks import parse_objective
 
 HELD, FAILED, SPOILED = Outcome.HELD, Outcome.FAILED, Outcome.SPOILED

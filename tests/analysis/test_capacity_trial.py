@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from runner.analysis.capacity import Outcome
 from runner.analysis.capacity_trial import Hopeless, judge_trial, planned_in, without_lead
+from runner.analysis.capacity_types import Outcome
 from runner.analysis.evidence import TrialEvidence
 from runner.analysis.validity import ValidityInput, judge
 from runner.results.document import Invalid

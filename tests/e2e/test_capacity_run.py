@@ -5,8 +5,9 @@ import sys
 
 import pytest
 
-from runner.conduct import capacity as searching
-from runner.conduct.capacity import CAPACITY, prepared
+from runner.conduct import capacity_record as searching
+from runner.conduct.capacity import CAPACITY
+from runner.conduct.capacity_record import prepared
 from runner.conduct.run import RunOptions, run
 from runner.errors import InputError
 from runner.report.html import write_report
