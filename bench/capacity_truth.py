@@ -5,7 +5,7 @@ the truth is the arrival rate at which 99 % of one long stretch of requests stay
 search of at most 180 s of load, beside plain bisection (doubling, then one trial of 10 s at each rate down to 1 %, as load
 generators without a classification do it). Then a real server with eight workers of 20 ms each, searched by `meshtrial capacity`
 and by plain bisection with the same Locust, and ramped by k6 (20/s to 1000/s in 170 s, ended by its own threshold) where k6 is
-installed; the truth is the server's throughput with 32 users in a closed loop, measured before and after in the same run.
+installed; the truth is what the server serves in a second while 30 % more arrive than it can take, before and after in the same run.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ WORKERS, SERVICE, LIMIT = 8, 0.02, 250.0
 START, TO = 20.0, 1000.0
 _BISECTED = 10.0
 _CLOSE = 1.01
-_SATURATED = 8.0
+_SATURATED = 10.0
+_OVER = 1.3
 _RAMP = 170.0
 _FILE = """
 from locust import FastHttpUser, task
@@ -210,9 +211,14 @@ def _real(folder: Path, *, quick: bool) -> tuple[list[Series], list[str]]:
 
 
 def _throughput(driver: Driver, url: str) -> float:
-    """Requests per second with four users for each worker, in a closed loop."""
-    window = driver.drive(WindowPlan(Target(url), _SATURATED, 1, users=4 * WORKERS))
-    return sum(cell.requests for by in window.whole().cells.values() for cell in by.values()) / window.length
+    """Requests that end in a second while more arrive than can be served, once the queue has grown."""
+    ended: list[int] = []
+    arrivals = Arrivals(rate="1/s").model_copy(update={"rate": _OVER * WORKERS / SERVICE, "max_in_flight": 10_000})
+    driver.drive(
+        WindowPlan(Target(url), _SATURATED, 1, arrivals=arrivals),
+        lambda second: ended.append(sum(cell.requests for by in second.cells.values() for cell in by.values())),
+    )
+    return fmean(ended[2:])
 
 
 def _holds(driver: Driver, url: str, rate: float) -> bool:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from runner.analysis.capacity_fit import Fit
 
 _TRIES = 2
+_BELOW = 0.65
+"""How much of the width lies below the fit: the median trial sees less of the rare bursts than a long stretch does."""
 
 
 class _OutOfLoadError(Exception):
@@ -144,7 +146,8 @@ class Search:
 
     def _confirm(self, guess: float) -> _Script:
         """Classify rates until a lower and an upper bound are close enough, or an end of the range is decided."""
-        goal, half = self.goal, math.sqrt(1 + self.goal.width)
+        goal = self.goal
+        below, above = (1 + goal.width) ** _BELOW, (1 + goal.width) ** (1 - _BELOW)
         while True:
             low, high = self.bounds()
             top = min(math.inf if high is None else high, self._ceiling)
@@ -160,11 +163,11 @@ class Search:
             fitted = self._fit()
             middle = fitted.rate if fitted else guess
             if low is None:
-                rate = min(middle / half, top / self._step(Bound.UPPER))
+                rate = min(middle / below, top / self._step(Bound.UPPER))
             elif top == math.inf:
-                rate = max(middle * half, low * self._step(Bound.LOWER))
+                rate = max(middle * above, low * self._step(Bound.LOWER))
             else:
-                rate = _between(low, top, middle, half)
+                rate = _between(low, top, middle, below, above)
             yield from self._decide(min(max(rate, goal.start), goal.to))
 
     def _step(self, side: Bound) -> float:
@@ -198,9 +201,10 @@ class Search:
     def _try(self, rate: float, seconds: float, phase: str) -> Generator[Proposal, Trial, Outcome]:
         """One trial, repeated once when it was spoiled."""
         for _ in range(_TRIES):
-            if self.load + self.goal.lead + seconds > self.goal.most_load + HAIR:
+            lead = min(self.goal.lead, math.ceil(seconds / 2))
+            if self.load + lead + seconds > self.goal.most_load + HAIR:
                 raise _OutOfLoadError
-            trial = yield Proposal(rate, seconds, self.goal.lead, phase)
+            trial = yield Proposal(rate, seconds, lead, phase)
             if trial.outcome is not Outcome.SPOILED:
                 return trial.outcome
         self._ceiling = min(self._ceiling, rate)
@@ -232,10 +236,10 @@ class Search:
         return loss if left <= HAIR else 1.0
 
 
-def _between(low: float, top: float, middle: float, half: float) -> float:
+def _between(low: float, top: float, middle: float, below: float, above: float) -> float:
     """The next rate between two bounds that are too far apart: beside the fit, where that ends the search at once."""
-    if middle <= low * half:
-        return low * half * half
-    if middle >= top / half:
-        return top / (half * half)
-    return middle / half if middle / low >= top / middle else middle * half
+    if middle <= low * below:
+        return low * below * above
+    if middle >= top / above:
+        return top / (below * above)
+    return middle / below if middle / low >= top / middle else middle * above

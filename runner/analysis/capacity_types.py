@@ -64,7 +64,8 @@ class Goal:
         probe: seconds of a trial of the doubling.
         guess: seconds of a trial of the bisection.
         coarse: the range at which the bisection stops, relative to its lower end.
-        lead: seconds of load before each trial, not judged, that bring the service to its state at this rate.
+        lead: seconds of load before each trial, not judged, that bring the service to its state at this rate; half as long as
+            the trial at most.
         sure: standard deviation of the fit, relative to its rate, at which refinement stops.
         most_load: seconds of load, leads included, that the whole search may make.
     """
@@ -76,7 +77,7 @@ class Goal:
     seconds: float = 15.0
     duration_sum: float = 45.0
     probe: float = 2.0
-    guess: float = 5.0
+    guess: float = 6.0
     coarse: float = 0.10
     lead: float = 2.0
     sure: float = 0.015

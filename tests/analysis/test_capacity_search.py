@@ -181,13 +181,14 @@ def test_the_conditional_throughput_is_what_of_the_lower_bound_got_its_promise()
     assert 0.994 * found.low <= found.throughput <= 0.998 * found.low
 
 
-def test_the_fit_needs_both_outcomes_and_lies_where_the_strain_is_one():
+def test_the_fit_needs_both_outcomes_and_lies_where_the_allowance_is_used_up():
     assert fit([(100, 15, 0.1, True)]) is None
     assert fit([(100, 15, 0.1, True), (120, 15, 0.2, True)]) is None
     rates = np.geomspace(170, 235, 14)
     trials = [(rate, 15.0, (rate / 200) ** 30, rate < 200) for rate in rates.tolist()]
     found = fit(trials)
-    assert found.rate == pytest.approx(200, rel=0.01)
+    # strains without any noise: a little below, because real ones are skewed and their mean is taken for larger
+    assert 190 < found.rate < 201
     assert 0 < found.spread < 0.03
 
 
