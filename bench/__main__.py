@@ -19,11 +19,15 @@ NAMES = (
     "dead_time",
     "report",
     "latency_honesty",
+    "latency_fault",
+    "cost",
+    "memory",
     "statistics_false_alarms",
     "statistics_power",
     "statistics_coverage",
     "merge_workers",
     "capacity_truth",
+    "wrong_passes",
 )
 """Each is a module here with a docstring and `measure(*, quick: bool) -> Result`."""
 

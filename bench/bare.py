@@ -41,7 +41,17 @@ def answer(text: str, version: str = "1") -> dict[str, Any]:
     }
 
 
-def _bootstrap(address: str, routes: Path) -> dict[str, Any]:
+def fault(delay: float, delayed: int, aborted: int, status: int = 503) -> dict[str, Any]:
+    """Envoy's fault filter: `delayed` percent of requests wait `delay` seconds, `aborted` percent are answered with `status`."""
+    config: dict[str, Any] = {"@type": "type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault"}
+    if delayed:
+        config["delay"] = {"fixed_delay": f"{delay}s", "percentage": {"numerator": delayed, "denominator": "HUNDRED"}}
+    if aborted:
+        config["abort"] = {"http_status": status, "percentage": {"numerator": aborted, "denominator": "HUNDRED"}}
+    return {"name": "envoy.filters.http.fault", "typed_config": config}
+
+
+def _bootstrap(address: str, routes: Path, filters: Sequence[dict[str, Any]]) -> dict[str, Any]:
     types = "type.googleapis.com/envoy.extensions.filters"
     source = {"path_config_source": {"path": str(routes)}, "resource_api_version": "V3"}
     manager = {
@@ -49,15 +59,16 @@ def _bootstrap(address: str, routes: Path) -> dict[str, Any]:
         "stat_prefix": "bare",
         "rds": {"route_config_name": ROUTE, "config_source": source},
         "http_filters": [
-            {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{types}.http.router.v3.Router"}}
+            *filters,
+            {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{types}.http.router.v3.Router"}},
         ],
     }
-    filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
+    chain = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
     return {
         "node": {"id": "bare", "cluster": "bare"},
         "admin": {"address": _address(address, ADMIN_PORT)},
         "static_resources": {
-            "listeners": [{"name": "bare", "address": _address(address, PORT), "filter_chains": [{"filters": filters}]}]
+            "listeners": [{"name": "bare", "address": _address(address, PORT), "filter_chains": [{"filters": chain}]}]
         },
     }
 
@@ -85,6 +96,13 @@ class Envoy:
         """Where requests go."""
         return f"http://{self.address}:{PORT}"
 
+    def counter(self, name: str) -> int:
+        """One of its counters, by its full name; 0 while it does not exist."""
+        connection = http.client.HTTPConnection(self.address, ADMIN_PORT, timeout=10)
+        with contextlib.closing(connection):
+            connection.request("GET", f"/stats?filter=^{name.replace('.', '%5C.')}$")
+            return int(connection.getresponse().read().decode().rpartition(": ")[2] or 0)
+
     def is_ready(self) -> bool:
         """Whether `/ready` says so now."""
         connection = http.client.HTTPConnection(self.address, ADMIN_PORT, timeout=5)
@@ -100,10 +118,13 @@ class Envoy:
 class BareEnvoys:
     """Context with some bare Envoys, all started before any of them is waited for; ready when entered."""
 
-    def __init__(self, folder: Path, number: int = 1, workers: int = ENVOY_WORKERS) -> None:
+    def __init__(
+        self, folder: Path, number: int = 1, workers: int = ENVOY_WORKERS, filters: Sequence[dict[str, Any]] = ()
+    ) -> None:
         self._folder = folder
         self._number = number
         self._workers = workers
+        self._filters = filters
         self._stack = contextlib.ExitStack()
         self.envoys: list[Envoy] = []
 
@@ -112,7 +133,7 @@ class BareEnvoys:
             claim = claim_network()
             stack.callback(claim.guard.close)
             for index in range(self._number):
-                self.envoys.append(_start(self._folder, f"{claim.prefix}.{10 + index}", self._workers))
+                self.envoys.append(_start(self._folder, f"{claim.prefix}.{10 + index}", self._workers, self._filters))
                 stack.callback(_end, self.envoys[-1].process)
             _await(self.envoys)
             self._stack = stack.pop_all()
@@ -124,12 +145,12 @@ class BareEnvoys:
         self._stack.close()
 
 
-def _start(folder: Path, address: str, workers: int) -> Envoy:
+def _start(folder: Path, address: str, workers: int, filters: Sequence[dict[str, Any]]) -> Envoy:
     folder = folder / address
     folder.mkdir(parents=True, exist_ok=True)
     routes, config = folder / "routes.json", folder / "bootstrap.json"
     routes.write_text(json.dumps(answer("first")), encoding="utf-8")
-    config.write_text(json.dumps(_bootstrap(address, routes)), encoding="utf-8")
+    config.write_text(json.dumps(_bootstrap(address, routes, filters)), encoding="utf-8")
     command = [envoy_binary(), "-c", str(config), "--concurrency", str(workers), "--log-level", "warning"]
     return Envoy(address, routes, spawn([*command, "--disable-hot-restart"], {}, folder / "envoy.log", folder))
 

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from bench.latency_honesty import _tool
+from bench.generators import tool
 from bench.measure import Result, Series, say
 from bench.queues import Queue, Simulated
 from runner.analysis.capacity import Search
@@ -166,8 +166,9 @@ def _plain(holds: Callable[[float], bool], start: float, to: float) -> tuple[flo
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[str]:
-    command = [sys.executable, str(Path(__file__).with_name("queue_server.py")), str(WORKERS), str(SERVICE)]
+def queue_server(workers: int, seconds: float) -> Iterator[str]:
+    """A server of its own that serves so many requests at a time, each for so many seconds; its URL."""
+    command = [sys.executable, str(Path(__file__).with_name("queue_server.py")), str(workers), str(seconds)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
             if process.stdout is None:
@@ -180,20 +181,22 @@ def _server() -> Iterator[str]:
 def _real(folder: Path, *, quick: bool) -> tuple[list[Series], list[str]]:
     (folder / "load.py").write_text(_FILE, encoding="utf-8")
     found: dict[str, list[float]] = {}
-    loads, notes = [], []
-    with _server() as url:
+    loads: list[float] = []
+    notes: list[str] = []
+    with queue_server(WORKERS, SERVICE) as url:
         (folder / "experiment.yaml").write_text(_EXPERIMENT.format(url=url), encoding="utf-8")
         driver = make_driver(Load(locust={"file": folder / "load.py"}), work_directory=folder)
         driver.start()
         try:
+            before = _throughput(driver, url)
             for repeat in range(1 if quick else 3):
                 say(f"the real server, repeat {repeat + 1}")
-                before = _throughput(driver, url)
                 results = {"meshtrial capacity": _meshtrial(folder, repeat, loads)}
                 results["plain bisection"] = _plain(lambda rate: _holds(driver, url, rate), START, TO)[0]
-                if not quick and _tool("k6"):
+                if not quick and tool("k6"):
                     results["k6 ramp"] = _k6(folder, url)
-                truth = fmean([before, _throughput(driver, url)])
+                after = _throughput(driver, url)
+                truth, before = fmean([before, after]), after
                 found.setdefault("saturated", []).append(truth)
                 for who, rate in results.items():
                     found.setdefault(who, []).append(100 * abs(rate / truth - 1))
@@ -242,7 +245,7 @@ def _k6(folder: Path, url: str) -> float:
     (folder / "ramp.js").write_text(_K6.format(url=url, seconds=_RAMP), encoding="utf-8")
     summary = folder / "k6.json"
     command = [
-        _tool("k6") or "k6",
+        tool("k6") or "k6",
         "run",
         "--quiet",
         "--no-usage-report",

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import psutil
 
 from bench.bare import ADMIN_PORT, BareEnvoys, Envoy
-from bench.cpu import cpu_seconds
+from bench.cpu import cpu_seconds, ordinary
 from bench.measure import Result, Sample, Series, ratio, series, side_by_side
 from runner.load.base import Target, WindowPlan
 from runner.load.drivers import make_driver
@@ -131,7 +131,7 @@ def _driven(file: Path, envoy: Envoy) -> Iterator[_Side]:
     others = set(own.children())
     driver.start()
     side = _Side(next(child for child in own.children() if child not in others), [own])
-    _ordinary(side.generator)
+    ordinary(side.generator)
 
     def drive() -> None:
         try:
@@ -150,16 +150,6 @@ def _driven(file: Path, envoy: Envoy) -> Iterator[_Side]:
         stop.set()
         thread.join()
         driver.close()
-
-
-def _ordinary(process: psutil.Process) -> None:
-    """Take back what priority the driver gave its child: on a busy machine it would win by that alone.
-
-    Linux shares cores out between sessions first (autogroup), so raw Locust has a session of its own too.
-    """
-    with contextlib.suppress(OSError):
-        process.nice(0)
-        Path(f"/proc/{process.pid}/autogroup").write_text("0", encoding="ascii")
 
 
 def _compared(user_class: str, folder: Path, envoy: Envoy, *, pairs: int, turns: int, seconds: float) -> list[Series]:
