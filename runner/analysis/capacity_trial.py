@@ -53,7 +53,7 @@ class Judged:
 
     Attributes:
         outcome: what it says about its rate.
-        strain: how much of what the objective allows was used, see `capacity.Trial`.
+        strain: how much of what the objective allows was used, see `capacity_types.Trial`.
         loss: the share of arrivals that were dropped, failed, or slower than the objective allows a request.
         because: the tightest condition, or why the trial says nothing, in a sentence part.
         codes: of the validity rules, when it says nothing.

@@ -6,6 +6,9 @@ machine look like: the same distribution, all of it faster or slower by a factor
 
 - a trial's luck: the middle, over the 5th to the 95th percentile, of how far its quantiles lie from the average trial's
   (logarithms). Where answers come in two kinds, 1 ms and 2 s, single quantiles leap between them; the middle one does not;
+- each kind has a luck of its own: a busy machine makes the quick answers 20 % slower, and not a fault's delay of 2 s. Kinds lie
+  apart where the average trial's quantiles leap by `_LEAP` or more from one twentieth of the requests to the next. Fewer than
+  `_FEWEST_LEVELS` of them are no kind: they are a tail, or lie where trials leap, and the luck of all answers is taken for theirs;
 - spread and middle of luck are known only as well as B trials tell: their joint uncertainty is chi-square and normal, and
   the quantile is worked out at an even grid of it (a generalised confidence interval; Weerahandi 1993, JASA 88: 899-905);
 - the interval holds the middle 95 % of those quantiles.
@@ -14,6 +17,7 @@ machine look like: the same distribution, all of it faster or slower by a factor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 _LEVELS = np.arange(0.05, 0.96, 0.05)
 _GRID = 16
 """Points along each of the two uncertain numbers: 256 in all."""
+_LEAP = np.log(2)
+_FEWEST_LEVELS = 3
 _STEP = 0.004
 """Resolution of a duration's logarithm: half the width of the histogram's buckets."""
 _HALVINGS = 18
@@ -40,7 +46,7 @@ _FEWEST = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Luck:
-    """The common distribution of several trials, and how much whole trials differ.
+    """The common distribution of several trials, and how much whole trials differ in one kind of answers.
 
     Attributes:
         values: logarithms of durations (µs), each trial's luck taken out, in order.
@@ -57,11 +63,15 @@ class Luck:
     trials: int
 
     @classmethod
-    def of(cls, histograms: Sequence[Histogram]) -> Luck | None:
-        """The luck of two or more trials with answered requests; None when they do not differ at all."""
+    def of(cls, histograms: Sequence[Histogram], share: float) -> Luck | None:
+        """The luck of two or more trials with answered requests, among answers like that at a quantile (share 0 to 1).
+
+        None when the trials do not differ at all.
+        """
         parts = [_logarithms(histogram) for histogram in histograms]
         quantiles = np.array([_quantiles(values, numbers) for values, numbers in parts])
-        lucks = np.median(quantiles - quantiles.mean(axis=0), axis=1)
+        kind = quantiles[:, _kind(quantiles.mean(axis=0), share)]
+        lucks = np.median(kind - kind.mean(axis=0), axis=1)
         spread = float(np.std(lucks, ddof=1))
         if spread <= 0:
             return None
@@ -104,3 +114,11 @@ def _quantiles(values: Floats, numbers: Floats) -> Floats:
     seen = np.cumsum(numbers)
     found: Floats = values[np.searchsorted(seen, _LEVELS * seen[-1] * (1 - 1e-12))]
     return found
+
+
+def _kind(average: Floats, share: float) -> slice:
+    """Which of `_LEVELS` are of the same kind as a share; all where too few of them are."""
+    edges = [0, *(np.flatnonzero(np.diff(average) >= _LEAP) + 1).tolist(), len(average)]
+    nearest = int(np.argmin(np.abs(_LEVELS - share)))
+    start, end = next((a, b) for a, b in pairwise(edges) if nearest < b)
+    return slice(start, end) if end - start >= _FEWEST_LEVELS else slice(None)
