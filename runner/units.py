@@ -34,7 +34,8 @@ def parse_duration(text: str) -> float:
     """
     text = text.strip()
     if not _DURATION.fullmatch(text):
-        raise ValueError(f"{text!r} is not a duration such as 500ms, 2s or 3m")
+        below = ": it is less than zero" if text.startswith("-") and _DURATION.fullmatch(text[1:]) else ""
+        raise ValueError(f"{text!r} is not a duration such as 500ms, 2s or 3m{below}")
     return sum(float(number) * _DURATION_UNITS[unit] for number, unit in _DURATION_PART.findall(text))
 
 
@@ -66,9 +67,11 @@ def parse_share(text: str) -> float:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration as a person reads it: `6.02 s`, `340 ms`, `0.74 ms`, `2 min 5 s`."""
+    """A duration as a person reads it: `6.02 s`, `340 ms`, `0.74 ms`, `2 min 5 s`, `1 h 30 min`, `7 d`."""
     if seconds < 0:
         return f"-{format_duration(-seconds)}"
+    if seconds >= 3599.5:  # noqa: PLR2004 - what would be rounded to 60 min
+        return _long(round(seconds / 60))
     if seconds >= 59.95:  # noqa: PLR2004 - what would be rounded to 60.0 s
         minutes, rest = divmod(round(seconds), 60)
         return f"{minutes} min {rest} s" if rest else f"{minutes} min"
@@ -77,6 +80,14 @@ def format_duration(seconds: float) -> str:
     if seconds >= 0.01:  # noqa: PLR2004 - under ten milliseconds fractions matter
         return f"{seconds * 1000:.0f} ms"
     return f"{seconds * 1000:.2g} ms"
+
+
+def _long(minutes: int) -> str:
+    """An hour or more, in its two greatest units."""
+    (large, small), units = divmod(minutes, 60), ("h", "min")
+    if minutes >= 24 * 60:
+        (large, small), units = divmod(round(minutes / 60), 24), ("d", "h")
+    return f"{large} {units[0]} {small} {units[1]}" if small else f"{large} {units[0]}"
 
 
 def format_rate(per_second: float) -> str:

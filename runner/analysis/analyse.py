@@ -5,23 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runner.analysis.checks import ComparisonKey, deciding_comparisons, evaluate, gating_comparisons
+from runner.analysis.checks import ComparisonKey, deciding_comparisons, evaluate, gating_comparisons, no_trial
 from runner.analysis.compare import compare, scale_of
 from runner.analysis.evidence import counting
 from runner.analysis.figures import QUANTILES, figures_of
 from runner.analysis.frames import counters_frame
 from runner.analysis.intervals import LatencyBand, mean_interval, share_interval, t_interval
+from runner.analysis.measure import measure
+from runner.analysis.phase_words import detected_words, recovered_words
 from runner.analysis.signed_rank import holm
 from runner.analysis.tally import Tally
-from runner.analysis.verdict import headline, verdict
+from runner.analysis.verdict import headline, unproven, verdict
 from runner.analysis.words import Scale
-from runner.results.document import Interval, VariantRecord, Verdict
+from runner.results.document import Interval, PhaseRecord, PhasesRecord, VariantRecord, Verdict
 from runner.spec.checks import Metric
+from runner.spec.metrics import PHASES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.analysis.evidence import TrialEvidence
+    from runner.analysis.measure import Measured
     from runner.results.document import CheckRecord, ComparisonRecord
     from runner.spec.checks import Check
 
@@ -55,11 +59,6 @@ class Analysis:
 def variant_record(name: str, trials: Sequence[TrialEvidence], *, baseline: bool = False) -> VariantRecord:
     """A variant's merged figures, their intervals and its proxies' counters, over the trials that count."""
     mine = counting(trials, name)
-    moved = counters_frame(mine).groupby(["workload", "stat"], sort=True)["increase"].sum()
-    proxy: dict[str, dict[str, int]] = {}
-    for key, increase in moved.to_dict().items():
-        workload, stat = key if isinstance(key, tuple) else (str(key), "")
-        proxy.setdefault(workload, {})[stat] = int(increase)
     return VariantRecord(
         **figures_of(Tally.merged(trial.tally() for trial in mine)).model_dump(),
         name=name,
@@ -70,8 +69,52 @@ def variant_record(name: str, trials: Sequence[TrialEvidence], *, baseline: bool
             for request in sorted({request for trial in mine for request in trial.names})
         },
         intervals=intervals(mine),
-        proxy=proxy,
+        proxy=_moved(mine),
+        phases=phases_record(mine) if any(trial.switches for trial in mine) else None,
     )
+
+
+def _moved(trials: Sequence[TrialEvidence]) -> dict[str, dict[str, int]]:
+    """The counters that moved, by workload and full stat name, summed over trials."""
+    moved = counters_frame(trials).groupby(["workload", "stat"], sort=True)["increase"].sum()
+    proxy: dict[str, dict[str, int]] = {}
+    for key, increase in moved.to_dict().items():
+        workload, stat = key if isinstance(key, tuple) else (str(key), "")
+        proxy.setdefault(workload, {})[stat] = int(increase)
+    return proxy
+
+
+def phases_record(trials: Sequence[TrialEvidence]) -> PhasesRecord:
+    """The phases of a variant over the trials that count; how long they were to be, and what was switched, is the plan's to say."""
+    parts = []
+    for name in PHASES:
+        mine = [part for trial in trials if (part := trial.of(Metric("requests", phase=name))) is not None]
+        if mine:
+            parts.append(
+                PhaseRecord.model_validate(
+                    {
+                        **figures_of(Tally.merged(part.tally() for part in mine)).model_dump(),
+                        "name": name,
+                        "seconds": sum(len(part.window.seconds) for part in mine),
+                        "intervals": intervals(mine),
+                        "proxy": _moved(mine),
+                    }
+                )
+            )
+    record = PhasesRecord(before_s=0.0, during_s=0.0, after_s=0.0, parts=parts)
+    if any(trial.objective for trial in trials):
+        detect, recover = (measure(Metric(name), trials) for name in ("time_to_detect", "time_to_recover"))
+        record.time_to_detect_s, record.time_to_recover_s = _in_seconds(detect), _in_seconds(recover)
+        record.detected, record.recovered = detected_words(detect), recovered_words(recover)
+    return record
+
+
+def _in_seconds(measured: Measured) -> Interval | None:
+    if measured.value is None:
+        return None
+    ends = (None if end is None else end / 1000 for end in (measured.value, measured.low, measured.high))
+    estimate, low, high = ends
+    return Interval(estimate=estimate, low=low, high=high)
 
 
 def intervals(trials: Sequence[TrialEvidence]) -> dict[str, Interval]:
@@ -141,7 +184,8 @@ def analyse(
     comparisons = compare_all(names, trials, gating)
     deciding = deciding_comparisons(checks, trials, gating)
     decided = [evaluate(check, trials, deciding) for check in checks]
-    word, reason = verdict(decided, error=error, aborted=aborted)
+    invalid = {name: no_trial(name, trials) for name in names if not counting(trials, name)}
+    word, reason = verdict(decided, error=error, aborted=aborted, unproven=unproven(variants, checks, invalid))
     return Analysis(
         variants=variants,
         comparisons=comparisons,

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
     from runner.results.document import ComparisonRecord
     from runner.spec.checks import Check
 
-__all__ = ["ComparisonKey", "deciding_comparisons", "evaluate", "gating_comparisons", "key_of"]
+UNANSWERED = 0.01
+"""The share of a trial's requests that may be without an answer where latencies are compared: the compared quantiles' tail."""
+
+__all__ = ["ComparisonKey", "deciding_comparisons", "evaluate", "gating_comparisons", "key_of", "no_trial"]
 
 
 def deciding_comparisons(
@@ -58,6 +61,8 @@ def evaluate(
     else:
         known = (comparisons or {}).get(key) or gating_comparisons([check], trials)[key]
         observed, decision = _compared(check, known)
+    if decision.outcome == "held" and check.baseline is not None:
+        decision = _needs_a_difference(check, check.baseline, trials, decision)
     if decision.outcome != "inconclusive":
         decision = _needs_its_trials(check, trials, decision)
     return CheckRecord(
@@ -68,6 +73,28 @@ def evaluate(
         variant=check.variant,
         baseline=check.baseline,
     )
+
+
+def _needs_a_difference(check: Check, baseline: str, trials: Sequence[TrialEvidence], decision: Decision) -> Decision:
+    """What is compared must differ, and every request of a latency must have been answered."""
+    both = paired(trials, check.variant, baseline)
+    if both and all(ours.setting and ours.setting == theirs.setting for ours, theirs in both):
+        return Decision(
+            "inconclusive",
+            f"{check.variant} and {baseline} had the same load, and every proxy held the same config: nothing was compared "
+            "(`--aa` runs the baseline against itself on purpose).",
+        )
+    if not check.metric.is_latency:
+        return decision
+    for trial in (part for pair in both for trial in pair if (part := trial.of(check.metric)) is not None):
+        tally = trial.tally(check.metric.request)
+        if tally.unanswered > UNANSWERED * tally.requests:
+            return Decision(
+                "inconclusive",
+                f"{tally.unanswered} of {counted(tally.requests, 'request')} of {trial.variant} in block {trial.block} "
+                "got no answer, and the latencies of the others do not stand for them.",
+            )
+    return decision
 
 
 def _needs_its_trials(check: Check, trials: Sequence[TrialEvidence], decision: Decision) -> Decision:
@@ -83,7 +110,8 @@ def _needs_its_trials(check: Check, trials: Sequence[TrialEvidence], decision: D
     return decision
 
 
-def _no_trial(variant: str, trials: Sequence[TrialEvidence]) -> str:
+def no_trial(variant: str, trials: Sequence[TrialEvidence]) -> str:
+    """Why a variant has no trial that counts."""
     ran = [trial for trial in latest(trials) if trial.variant == variant]
     if not ran:
         return f"{variant} was not measured"
@@ -95,7 +123,7 @@ def _no_trial(variant: str, trials: Sequence[TrialEvidence]) -> str:
 def _measured(metric: Metric, variant: str, trials: Sequence[TrialEvidence], *, as_share: bool) -> Measured:
     mine = counting(trials, variant)
     found = measure(metric, mine, as_share=as_share)
-    return found if mine else Measured(found.unit, missing=_no_trial(variant, trials))
+    return found if mine else Measured(found.unit, missing=no_trial(variant, trials))
 
 
 def _observed(metric: Metric, measured: Measured) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 from runner.analysis.advice import more_blocks
@@ -14,6 +14,7 @@ from runner.analysis.signed_rank import ALPHA, blocks_to_decide, hodges_lehmann,
 from runner.analysis.words import Scale, change, change_spread, counted, margin_words, metric_words
 from runner.results.document import ComparisonRecord
 from runner.spec.checks import blocks_needed
+from runner.spec.comparable import requests_needed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,8 +30,6 @@ MARGIN_MS = 0.5
 """Nor does a change of a latency below this many milliseconds."""
 MARGIN_SHARE = 0.01
 """Nor does a change of a share below one percentage point."""
-BEYOND_QUANTILE = 50
-"""A quantile is compared only where at least this many requests of every trial lie beyond it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +66,6 @@ def scale_of(metric: Metric) -> Scale:
     return Scale.POINTS if metric.name in {"error_rate", "status", "outcome"} else Scale.RELATIVE
 
 
-def requests_needed(metric: Metric) -> int:
-    """The answered requests every trial must have for a quantile to be compared: n (1 - p) >= 50."""
-    share = metric.quantile
-    return 1 if share is None else math.ceil(round(BEYOND_QUANTILE / (1 - share), 6))
-
-
 def difference(
     metric: Metric,
     variant: str,
@@ -83,9 +76,10 @@ def difference(
 ) -> Pairs:
     """The differences by block, over the blocks in which both variants' trials count."""
     scale = scale or scale_of(metric)
-    both = paired(trials, variant, baseline)
-    if not both:
-        return Pairs(scale=scale, missing=f"no block has a valid trial of both {variant} and {baseline}")
+    both, missing = _pairs(metric, variant, baseline, trials)
+    if missing:
+        return Pairs(scale=scale, missing=missing)
+    metric = replace(metric, phase=None)
     if metric.is_latency:
         least = min(trial.tally(metric.request).response.count for pair in both for trial in pair)
         needed = requests_needed(metric)
@@ -109,6 +103,24 @@ def difference(
     if any((a > 0) != (b > 0) or a < 0 for a, b in values):
         return Pairs(missing="one side is zero where the other is not, so there is no relative change")
     return Pairs(tuple(math.log(a / b) if a > 0 else 0.0 for a, b in values), typical=typical)
+
+
+def _pairs(
+    metric: Metric, variant: str, baseline: str, trials: Sequence[TrialEvidence]
+) -> tuple[list[tuple[TrialEvidence, TrialEvidence]], str]:
+    """What a metric is measured in, by block: trials, or their parts in one phase; or why there is nothing."""
+    both = paired(trials, variant, baseline)
+    if not both:
+        return [], f"no block has a valid trial of both {variant} and {baseline}"
+    if metric.is_latency and len({trial.window.open_loop for pair in both for trial in pair}) > 1:
+        return [], (
+            "one is an open loop, where latency counts from the moment a request was due, and the other a closed one, "
+            "where it counts from its sending"
+        )
+    parts = [(one, other) for a, b in both if (one := a.of(metric)) and (other := b.of(metric))]
+    if len(parts) < len(both):
+        return [], f"not every trial of both has the phase `{metric.phase}`"
+    return parts, ""
 
 
 def _longer(both: Sequence[tuple[TrialEvidence, TrialEvidence]], least: int, needed: int) -> str:
@@ -168,7 +180,7 @@ def word(metric: Metric, estimate: float, interval: tuple[float, float], ends: t
         return "equivalent"
     if low <= 0 <= high:
         return "inconclusive"
-    lower_is_better = metric.is_latency or metric.name in {"errors", "error_rate", "dropped"}
+    lower_is_better = metric.is_latency or metric.name in {"errors", "error_rate", "dropped", "time_to_recover"}
     if ends[0] < estimate < ends[1] or not (lower_is_better or metric.name == "capacity"):
         return "different"
     return "better" if (estimate < 0) is lower_is_better else "worse"
@@ -246,8 +258,8 @@ def compare(
 
 
 def _key(metric: Metric) -> str:
-    """The metric's name in the record: with its argument, without the request, which has a field of its own."""
-    return metric.name if metric.argument is None else f"{metric.name}[{metric.argument}]"
+    """The metric's name in the record: with its argument and phase, without the request, which has a field of its own."""
+    return str(replace(metric, request=None))
 
 
 def _blocks_needed(pairs: Pairs, distance: float, least: int, alpha: float) -> int | None:

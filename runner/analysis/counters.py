@@ -20,10 +20,12 @@ if TYPE_CHECKING:
     from runner.analysis.evidence import TrialEvidence
     from runner.spec.checks import Metric
 
-_MADE_WHEN_USED = re.compile(r"_rq_(?:\d{3}|\dxx)$|istio_")
-"""Counters that Envoy makes when they first count: their absence means zero, that of any other a name that does not exist."""
+_MADE_WHEN_USED = re.compile(r"(?:(?:external|internal|canary|retry)\.)?(\w+_rq)_(?:\d{3}|\dxx)$")
+"""Counters that Envoy makes when they first count: their absence means zero where others of the same cluster or listener
+are there, that of any other a name that does not exist."""
 
 _REPEATED_UNDER = ("external", "internal", "canary", "retry")
+_STANDARD_METRIC = re.compile(r"(?:^|_|\.)istio_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,15 @@ def _exists(stat: str, known: set[str], *, is_regex: bool) -> bool:
     if is_regex:
         pattern = re.compile(stat)
         return any(pattern.search(name) for name in known)
-    return bool(_ending(stat, known) or _MADE_WHEN_USED.search(stat))
+    if _ending(stat, known):
+        return True
+    family = _MADE_WHEN_USED.sub(r"\1_", stat)
+    return family != stat and any(name.startswith(family) or f".{family}" in name for name in known)
 
 
 def _meant(stat: str, known: set[str]) -> str:
+    if _STANDARD_METRIC.search(stat):
+        return "; Istio's standard metrics are shown as requests between workloads and are no counters here"
     endings = {name.rpartition(".")[2] for name in known}
     near = difflib.get_close_matches(stat.rpartition(".")[2], endings, n=1)
     return f"; did you mean `{near[0]}`?" if near else ""

@@ -75,6 +75,8 @@ def side(low: float | None, high: float | None, operator: Operator, limit: float
 
 def against_value(measured: Measured, operator: Operator, limit: float) -> Decision:
     """Decide `METRIC OP VALUE` for one variant; the value is in the metric's own unit."""
+    if measured.never:
+        return _never(measured, operator, limit)
     if measured.value is None:
         return Decision("inconclusive", f"There is nothing to decide by: {measured.missing}.")
     shown = quantity(limit, measured.unit)
@@ -87,6 +89,17 @@ def against_value(measured: Measured, operator: Operator, limit: float) -> Decis
     if operator is Operator.EQUAL:
         return _equal_share(measured, limit) if measured.total else _equal(measured, limit)
     return _by_interval(measured, operator, limit)
+
+
+def _never(measured: Measured, operator: Operator, limit: float) -> Decision:
+    """Something that did not happen took longer than it was looked for, so it is on one side of a limit, or on none."""
+    shown = quantity(limit, measured.unit)
+    sentence = f"That was {measured.never}"
+    if operator in {Operator.MORE, Operator.AT_LEAST}:
+        if (measured.low or 0.0) >= limit:
+            return Decision("held", f"{sentence}, which is {_WORDS[operator]} {shown}.")
+        return Decision("inconclusive", f"{sentence}; whether it takes {_WORDS[operator]} {shown} was not seen.")
+    return Decision("failed", f"{sentence}, which is not {_WORDS[operator]} {shown}.")
 
 
 def _by_interval(measured: Measured, operator: Operator, limit: float) -> Decision:

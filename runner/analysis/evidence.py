@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from runner.analysis.tally import Tally, tally_window
+from runner.results.phases import part_of, spans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.results.document import Interval
+    from runner.results.document import Interval, Switches
     from runner.results.window import Window
+    from runner.spec.checks import Condition, Metric
 
 
 @dataclass
@@ -32,7 +34,11 @@ class TrialEvidence:
         valid: whether the trial may count.
         invalid_because: the codes of why not, when it may not.
         known: by workload, the names of all its proxy's counters, moved or not; empty when they were not kept.
+        setting: the load, where it went, and the config that every proxy held: the same in two trials means that nothing
+            between them differed; empty where it is not known.
         capacity: of a capacity search, which is a trial too: what it found (arrivals per second), with its bounds.
+        switches: when the mesh was changed within the window, and what counters did in each phase; None without phases.
+        objective: what a second of a trial with phases should keep; empty without one.
     """
 
     block: int
@@ -47,10 +53,32 @@ class TrialEvidence:
     invalid_because: list[str] = field(default_factory=list)
     known: dict[str, frozenset[str]] = field(default_factory=dict)
     capacity: Interval | None = None
+    setting: str = ""
+    switches: Switches | None = None
+    objective: tuple[Condition, ...] = ()
 
     @cached_property
     def _tallies(self) -> tuple[Tally, dict[str, Tally]]:
         return tally_window(self.window)
+
+    @cached_property
+    def _parts(self) -> dict[str, TrialEvidence]:
+        """By phase, what is known of it alone; empty for one that was not reached."""
+        switches = self.switches
+        reached = spans(switches, self.window.length) if switches else {}
+        return {
+            phase: replace(
+                self,
+                window=part_of(self.window, seconds),
+                increases=switches.increases.get(phase, {}) if switches else {},
+                switches=None,
+            )
+            for phase, seconds in reached.items()
+        }
+
+    def of(self, metric: Metric) -> TrialEvidence | None:
+        """What a metric is measured in: the trial, or the phase that the metric names; None for one that was not reached."""
+        return self if metric.phase is None else self._parts.get(metric.phase)
 
     @property
     def names(self) -> list[str]:

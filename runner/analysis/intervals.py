@@ -141,7 +141,7 @@ class LatencyBand:
         high: upper ends of those shares.
         high_below: the upper end of the share below the smallest duration seen.
         confidence: of the two-sided intervals.
-        luck: how whole trials differ; None where there are too few to tell, or no difference.
+        trials: whose luck widens the intervals; none where there are too few to tell.
     """
 
     values: Floats
@@ -150,7 +150,7 @@ class LatencyBand:
     high: Floats
     high_below: float
     confidence: float = CONFIDENCE
-    luck: Luck | None = None
+    trials: Sequence[Histogram] = ()
 
     @classmethod
     def of(cls, histograms: Sequence[Histogram], confidence: float = CONFIDENCE) -> LatencyBand | None:
@@ -172,12 +172,12 @@ class LatencyBand:
             high=high,
             high_below=float(below[0]),
             confidence=confidence,
-            luck=Luck.of(used) if len(used) >= TRIALS_FOR_COVERAGE else None,
+            trials=used if len(used) >= TRIALS_FOR_COVERAGE else (),
         )
 
     def counted(self) -> LatencyBand:
         """The same by counting requests alone, whatever luck whole trials had."""
-        return replace(self, luck=None)
+        return replace(self, trials=())
 
     def quantile(self, share: float) -> Interval:
         """A quantile (share 0 to 1) in µs with its interval; an end is None where too few requests bound it."""
@@ -188,8 +188,9 @@ class LatencyBand:
         possible = np.flatnonzero(self.high >= share)
         low = float(self.values[possible[0]]) if self.high_below < share else None
         high = float(self.values[last]) if last < len(self.values) else None
-        if self.luck:
-            least, most = self.luck.quantile(share, self.confidence)
+        luck = Luck.of(self.trials, share) if self.trials else None
+        if luck:
+            least, most = luck.quantile(share, self.confidence)
             low, high = None if low is None else min(low, least), None if high is None else max(high, most)
         return Interval(estimate=float(estimate), low=low, high=high)
 

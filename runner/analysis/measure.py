@@ -17,6 +17,7 @@ from runner.analysis.intervals import (
     share_interval,
     t_interval,
 )
+from runner.analysis.phases import never, time_to_detect, time_to_recover
 from runner.analysis.words import counted, listing, quantity, spread
 from runner.results.histogram import Histogram
 from runner.spec.checks import Unit
@@ -31,6 +32,10 @@ if TYPE_CHECKING:
 
 SHARES = {"errors", "dropped", "status", "outcome"}
 """Counts that a percentage in a check turns into shares."""
+
+
+_ANY_TIME = 2**50
+"""Thirty years in µs (a bucket's lower edge): stands for the time of a request without an answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class Measured:
         trials: over how many trials.
         settles: for a quantile that the requests do not bound on both sides, the blocks with which they would.
         missing: why there is no value.
+        never: in words, where something that takes a time did not happen; it took `low` at least then, and there is no value.
         note: what a reader should know beside the value.
     """
 
@@ -63,13 +69,14 @@ class Measured:
     trials: int = 0
     settles: int | None = None
     missing: str = ""
+    never: str = ""
     note: str = ""
 
     @property
     def text(self) -> str:
         """The value with its interval: `1.04 s (0.98 to 1.09 s)`, `124`."""
         if self.value is None:
-            return "not measured"
+            return self.never or "not measured"
         shown = quantity(self.value, self.unit)
         if self.exact:
             return shown
@@ -132,11 +139,42 @@ def measure(
     """
     if not trials:
         return Measured(_unit(metric, as_share=as_share), missing="no valid trial")
+    if metric.is_time_to:
+        return replace(_time_to(metric, trials, confidence), trials=len(trials))
+    if metric.phase is not None:
+        parts = [part for trial in trials if (part := trial.of(metric)) is not None and part.window.seconds]
+        if len(parts) < len(trials):
+            return Measured(_unit(metric, as_share=as_share), missing=_no_phase(metric.phase, trials, len(parts)))
+        metric, trials = replace(metric, phase=None), parts
     if metric.name == "proxy":
         return _counter(metric, trials)
     if metric.name == "promql":
         return replace(_promql(metric, trials, confidence), trials=len(trials))
     return replace(_loaded(metric, trials, confidence, as_share=as_share, interval=interval), trials=len(trials))
+
+
+def _no_phase(phase: str, trials: Sequence[TrialEvidence], reached: int) -> str:
+    if all(trial.switches is None for trial in trials):
+        return "it has no phases"
+    return f"{len(trials) - reached} of {counted(len(trials), 'trial')} has no whole second in the phase `{phase}`"
+
+
+def _time_to(metric: Metric, trials: Sequence[TrialEvidence], confidence: float) -> Measured:
+    """One time of each trial: their mean, or that in some of them there was none."""
+    look = time_to_detect if metric.name == "time_to_detect" else time_to_recover
+    moments = [look(trial.objective, trial.window, trial.switches) for trial in trials]
+    for trial, moment in zip(trials, moments, strict=True):
+        if moment.missing:
+            where = f" (block {trial.block})" if len(trials) > 1 else ""
+            return Measured(Unit.MILLISECONDS, missing=f"{moment.missing}{where}")
+    in_vain = never(moments)
+    if in_vain:
+        least = min(moment.watched for moment in moments if moment.watched is not None)
+        return Measured(Unit.MILLISECONDS, low=least * 1000, missing=in_vain, never=in_vain)
+    means = _means([(moment.seconds or 0.0) * 1000 for moment in moments], Unit.MILLISECONDS, confidence)
+    if means.low is not None:
+        means = replace(means, low=max(means.low, 0.0))
+    return _few_trials(means, len(trials))
 
 
 def _loaded(
@@ -183,7 +221,7 @@ def _requests(metric: Metric, tallies: Sequence[Tally], confidence: float, *, as
 
 
 def _unit(metric: Metric, *, as_share: bool) -> Unit:
-    if metric.is_latency:
+    if metric.is_latency or metric.is_time_to:
         return Unit.MILLISECONDS
     if is_share(metric, as_share=as_share):
         return Unit.SHARE
@@ -210,7 +248,8 @@ def _latency(metric: Metric, tallies: Sequence[Tally], confidence: float, *, int
     if not histograms:
         return Measured(Unit.MILLISECONDS, missing="no request was answered")
     if metric.name == "max":
-        return _exact(max(histogram.greatest for histogram in histograms) / 1000, Unit.MILLISECONDS)
+        greatest = _exact(max(histogram.greatest for histogram in histograms) / 1000, Unit.MILLISECONDS)
+        return _unanswered(greatest, metric, tallies, confidence)
     share = metric.quantile
     if not interval:
         whole = Histogram.merged(histograms)
@@ -219,7 +258,9 @@ def _latency(metric: Metric, tallies: Sequence[Tally], confidence: float, *, int
     bounds = (
         mean_interval(histograms, confidence) if share is None else quantile_interval(histograms, share, confidence)
     )
-    measured = _from(bounds, Unit.MILLISECONDS, 1e-3)
+    measured = _unanswered(_from(bounds, Unit.MILLISECONDS, 1e-3), metric, tallies, confidence)
+    if measured.note:
+        return _few_trials(measured, len(histograms))
     if measured.low is None or measured.high is None:
         answered = sum(histogram.count for histogram in histograms)
         measured = replace(
@@ -228,6 +269,33 @@ def _latency(metric: Metric, tallies: Sequence[Tally], confidence: float, *, int
             settles=blocks_to_bound(share or 0.0, answered, len(tallies)),
         )
     return _few_trials(measured, len(histograms))
+
+
+def _unanswered(measured: Measured, metric: Metric, tallies: Sequence[Tally], confidence: float) -> Measured:
+    """The same with an upper end that holds for all requests: one without an answer may have taken any time.
+
+    The estimate and the lower end are of the answered ones.
+    """
+    lost = sum(tally.unanswered for tally in tallies)
+    if not lost:
+        return measured
+    high = None
+    if metric.quantile is not None:
+        counted_in = [_slowest_unanswered(tally) for tally in tallies if tally.requests]
+        bound = quantile_interval(counted_in, metric.quantile, confidence).high
+        high = None if bound is None or bound >= _ANY_TIME else bound / 1000
+        if high is not None and measured.high is not None and high <= measured.high:
+            return measured
+    total = sum(tally.requests for tally in tallies)
+    note = f"{lost} of {counted(total, 'request')} got no answer; they may have taken any time"
+    return replace(measured, high=high, exact=False, note=note)
+
+
+def _slowest_unanswered(tally: Tally) -> Histogram:
+    whole = Histogram.merged([tally.response])
+    for _ in range(tally.unanswered):
+        whole.record(_ANY_TIME)
+    return whole
 
 
 def _share(metric: Metric, tallies: Sequence[Tally], confidence: float) -> Measured:

@@ -13,18 +13,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy import stats
 
+from runner.analysis.faults import why_not_fired
 from runner.analysis.frames import response_of
+from runner.analysis.phase_validity import PhaseSeen, outside
 from runner.analysis.tally import tally_window
 from runner.analysis.words import counted, listing, number
 from runner.results.document import Invalid, ValidityNote
 from runner.results.histogram import Histogram
+from runner.results.phases import part_of, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from runner.analysis.tally import Tally
+    from runner.istio.faults import ExpectedFault
+    from runner.results.document import Edge, Switches
     from runner.results.window import Window
 
 SENT = 0.99
@@ -48,8 +53,6 @@ SECONDS_FOR_DRIFT = 10
 SECONDS_FOR_STEADY = 20
 _TAIL = 5
 """Points at the end where MSER's variance rests on too few points to be trusted (White 1997)."""
-FAULT_STATS = {"delay": "fault.delays_injected", "abort": "fault.aborts_injected"}
-"""By kind of fault, the ending of Envoy's counter that moves when one is injected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +65,11 @@ class ValidityInput:
         start: config version by proxy at the window's first edge; a proxy that did not answer is missing.
         end: the same at its last edge.
         proxies: every proxy that should answer; those of either edge are expected in any case.
-        faults: kinds of fault that the variant's config injects: `delay`, `abort`.
+        faults: what the variant's config injects, and must be seen to.
+        edges: requests between workloads in Istio's metrics, which say whose requests a fault hit.
         rate_varies: whether the load has stages, so that the response is meant to change.
+        phases: by phase that was reached, what it showed; empty without phases.
+        switches: when the mesh was changed within the window, on purpose; None without phases.
     """
 
     window: Window
@@ -71,8 +77,11 @@ class ValidityInput:
     start: Mapping[str, str] = field(default_factory=dict)
     end: Mapping[str, str] = field(default_factory=dict)
     proxies: Collection[str] = ()
-    faults: Collection[str] = ()
+    faults: Collection[ExpectedFault] = ()
+    edges: Collection[Edge] = ()
     rate_varies: bool = False
+    phases: Mapping[str, PhaseSeen] = field(default_factory=dict)
+    switches: Switches | None = None
 
 
 @dataclass(slots=True)
@@ -133,7 +142,10 @@ def judge(trial: ValidityInput) -> Validity:
     elif not trial.window.series:
         found.remarks.append("drift and steadiness were not judged: without its access log fortio gives no time series")
     elif whole.response.count:
-        _trend(trial.window, found)
+        steady = trial.window
+        if trial.switches is not None:  # what comes after is meant to change
+            steady = part_of(steady, spans(trial.switches, steady.length)["before"])
+        _trend(steady, found)
     return found
 
 
@@ -169,6 +181,13 @@ def _arrivals(window: Window, whole: Tally, found: Validity) -> None:
         found.add(
             Invalid.RATE_MISSED,
             f"{sent} of {window.scheduled} scheduled arrivals were sent ({share:.1f} %; {SENT:.0%} are needed)",
+        )
+    elif 0 < whole.requests < SENT * sent and not window.stopped:
+        # a task that returned, or raised, before it asked for anything: the service was never under the load that was asked for
+        found.add(
+            Invalid.RATE_MISSED,
+            f"{counted(sent, 'arrival')} made only {counted(whole.requests, 'request')}: the loadfile's tasks ended "
+            f"without one ({SENT:.0%} must make one)",
         )
     if whole.dropped:
         found.add(
@@ -224,27 +243,46 @@ def _pace(window: Window, whole: Tally, found: Validity) -> None:
 
 def _config(trial: ValidityInput, found: Validity) -> None:
     expected = sorted({*trial.proxies, *trial.start, *trial.end})
-    gone = [name for name in expected if name not in trial.start or name not in trial.end]
+    _held(expected, trial.start, trial.end, found, switched=bool(trial.phases))
+    for name, seen in trial.phases.items():
+        held = seen.attestation.proxies.items()
+        start = {proxy: versions.start for proxy, versions in held if versions.start}
+        end = {proxy: versions.end for proxy, versions in held if versions.end}
+        _held(expected, start, end, found, phase=name)
+
+
+def _held(
+    expected: Sequence[str],
+    start: Mapping[str, str],
+    end: Mapping[str, str],
+    found: Validity,
+    *,
+    phase: str = "",
+    switched: bool = False,
+) -> None:
+    """Whether every proxy held one config from edge to edge (answered at both, where a switch lay between them)."""
+    of = f" of {phase}" if phase else ""
+    gone = [name for name in expected if name not in start or name not in end]
     if gone:
-        edges = [f"{name} ({'at the start' if name not in trial.start else 'at the end'})" for name in gone]
+        edges = [f"{name} ({'at the start' if name not in start else 'at the end'}{of})" for name in gone]
         found.add(Invalid.PROXY_DIED, f"no answer from {listing(edges)}")
-    changed = [name for name in expected if name not in gone and trial.start[name] != trial.end[name]]
-    if changed:
-        detail = listing([f"{name} ({trial.start[name]} became {trial.end[name]})" for name in changed])
-        found.add(Invalid.CONFIG_LOST, f"the config changed during the window: {detail}")
+    changed = [name for name in expected if name not in gone and start[name] != end[name]]
+    if changed and not switched:
+        detail = listing([f"{name} ({start[name]} became {end[name]})" for name in changed])
+        where = f"in the phase {phase}" if phase else "during the window"
+        found.add(Invalid.CONFIG_LOST, f"the config changed {where}: {detail}")
 
 
 def _faults(trial: ValidityInput, found: Validity) -> None:
-    for kind in sorted(trial.faults):
-        ending = FAULT_STATS[kind]
-        moved = any(
-            grown > 0 and (stat == ending or stat.endswith("." + ending))
-            for counters in trial.increases.values()
-            for stat, grown in counters.items()
-        )
-        if not moved:
-            where = f"`{ending}` of {counted(len(trial.increases), 'proxy', 'proxies')} did not move"
-            found.add(Invalid.FAULT_NOT_FIRED, f"the {kind} fault never fired: {where}")
+    own = outside(trial.phases)
+    increases, edges = (own.increases, own.edges) if own else (trial.increases, trial.edges)
+    fired = [why_not_fired(fault, increases, edges) for fault in sorted(trial.faults)]
+    for name, seen in trial.phases.items():
+        reasons = [why_not_fired(fault, seen.increases, seen.edges) for fault in sorted(seen.faults)]
+        fired += [f"{reason} ({name})" for reason in reasons if reason]
+    for reason in fired:
+        if reason:
+            found.add(Invalid.FAULT_NOT_FIRED, reason)
 
 
 def second_medians(window: Window) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -8,19 +8,24 @@ from runner.analysis.compare import scale_of
 from runner.analysis.words import change, change_spread, counted, metric_words, number, quantity
 from runner.results.document import Verdict
 from runner.spec.checks import Metric, Unit
+from runner.spec.metrics import PHASES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from runner.results.document import CheckRecord, ComparisonRecord, VariantRecord
+    from runner.results.document import CheckRecord, ComparisonRecord, Figures, VariantRecord
     from runner.spec.checks import Check
 
+_MOSTLY = 0.5
+"""A variant of which more than this share failed has to have a check that speaks of failures ..."""
+_ABOUT_ERRORS = {"error_rate", "errors", "status", "outcome", "proxy", "promql", "capacity"}
+"""... by one of these metrics."""
 _OUTCOME_SHIFT = 0.05
 """A label is worth naming in the headline when its share moved by more than this."""
 
 
 def verdict(
-    checks: Sequence[CheckRecord], *, error: str | None = None, aborted: str | None = None
+    checks: Sequence[CheckRecord], *, error: str | None = None, aborted: str | None = None, unproven: str | None = None
 ) -> tuple[Verdict, str]:
     """The verdict of a run and its reason: error > aborted > fail > inconclusive > pass.
 
@@ -28,6 +33,7 @@ def verdict(
         checks: the decided checks; none means that nothing was asserted.
         error: what the mesh, the driver or a disk could not do, when that ended the run.
         aborted: what stopped the run early (a guardrail), when something did.
+        unproven: why the run may not pass although every check held (see `unproven`), if there is a reason.
     """
     if error is not None:
         return Verdict.ERROR, error
@@ -45,7 +51,36 @@ def verdict(
             first = found[0]
             more = f"{len(found)} of {total} {word}, first" if len(found) > 1 else f"1 of {total} {word}:"
             return result, f"{more} `{first.check}` (observed: {first.observed}). {first.reason}"
+    if unproven is not None:
+        return Verdict.INCONCLUSIVE, f"Every check held, but {unproven}"
     return Verdict.PASS, f"All {total} held." if len(checks) > 1 else "The one check held."
+
+
+def unproven(variants: Sequence[VariantRecord], checks: Sequence[Check], invalid: Mapping[str, str]) -> str | None:
+    """Why checks that all held prove nothing: a variant that never counted, or one that did nothing but fail unasked.
+
+    Args:
+        variants: with their merged figures.
+        checks: the run's.
+        invalid: by variant without a trial that counts, why that is.
+    """
+    for variant in variants:
+        if variant.name in invalid:
+            return f"{invalid[variant.name]}."
+        asked = {
+            metric.name
+            for check in checks
+            if variant.name in {check.variant, check.baseline}
+            for metric in (check.metric, check.operand)
+            if isinstance(metric, Metric)
+        }
+        if asked and variant.error_rate > _MOSTLY and not asked & _ABOUT_ERRORS:
+            share = quantity(variant.error_rate, Unit.SHARE)
+            return (
+                f"{share} of the requests of {variant.name} failed, and no check says that they may: add one on error_rate, "
+                "status or outcome."
+            )
+    return None
 
 
 def _compared(record: ComparisonRecord, variant: VariantRecord, baseline: VariantRecord) -> str:
@@ -67,12 +102,23 @@ def _compared(record: ComparisonRecord, variant: VariantRecord, baseline: Varian
 
 def metric_of(record: ComparisonRecord) -> Metric:
     """The metric that a comparison is about."""
-    name, bracket, rest = record.metric.partition("[")
-    return Metric(name, rest[:-1] if bracket else None, request=record.request)
+    text, phase = record.metric, None
+    head, at, tail = text.rpartition("@")
+    if at and tail in PHASES and ("[" not in head or head.endswith("]")):
+        text, phase = head, tail
+    name, bracket, rest = text.partition("[")
+    return Metric(name, rest[:-1] if bracket else None, request=record.request, phase=phase)
 
 
 def _figure(metric: Metric, variant: VariantRecord) -> str:
-    figures = variant.by_name.get(metric.request, variant) if metric.request is not None else variant
+    if not metric.needs_phases:
+        return _figure_of(metric, variant.by_name.get(metric.request, variant) if metric.request else variant)
+    parts = variant.phases.parts if variant.phases and metric.request is None else []
+    part = next((part for part in parts if part.name == metric.phase), None)
+    return _figure_of(metric, part) if part else "not known"
+
+
+def _figure_of(metric: Metric, figures: Figures) -> str:
     if metric.name == "error_rate":
         return quantity(figures.error_rate, Unit.SHARE)
     if metric.is_latency:
@@ -153,9 +199,14 @@ def headline(
         by_name = _by_request_name(variant, baseline)
         described = {"error_rate"} if by_name else {"p50", "error_rate"}
         chosen += [r for r in mine if r.metric in described and r.request is None and r not in chosen]
+        if variant.closed_loop != baseline.closed_loop:
+            by_name = ["latencies not compared, as one is an open loop and the other a closed one"]
+            chosen = [record for record in chosen if not metric_of(record).is_latency]
         texts = by_name + [_compared(record, variant, baseline) for record in chosen]
+        own = "" if variant.closed_loop is baseline.closed_loop else _loop(variant)
+        loop = _loop(baseline)
         parts.append(
-            f"{variant.name} against {baseline.name}{_loop(variant, baseline)}: "
+            f"{variant.name}{own} against {baseline.name}{loop}: "
             + ", ".join(texts + _labels(variant, baseline, checks))
         )
     return "; ".join(parts) + "."
@@ -174,6 +225,6 @@ def _alone(variant: VariantRecord, checks: Sequence[Check]) -> str:
     return f"{variant.name}{_loop(variant)}: " + ", ".join(texts + _labels(variant, None, checks)) + "."
 
 
-def _loop(*variants: VariantRecord) -> str:
+def _loop(variant: VariantRecord) -> str:
     """A closed loop's latencies say so wherever they stand."""
-    return " (closed loop)" if any(variant.closed_loop for variant in variants) else ""
+    return " (closed loop)" if variant.closed_loop else ""

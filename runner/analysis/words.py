@@ -32,6 +32,8 @@ _NAMES = {
     "requests": "number of requests",
     "errors": "number of errors",
     "dropped": "number of dropped arrivals",
+    "time_to_detect": "time to detect",
+    "time_to_recover": "time to recover",
 }
 
 
@@ -126,7 +128,9 @@ def metric_words(metric: Metric) -> str:
     else:
         bracket = f"[{metric.argument}]" if metric.argument is not None else ""
         text = _NAMES.get(metric.name) or f"{metric.name}{bracket}"
-    return f"{text} of {{{metric.request}}}" if metric.request is not None else text
+    if metric.request is not None:
+        text = f"{text} of {{{metric.request}}}"
+    return f"{text} ({metric.phase})" if metric.phase is not None else text
 
 
 def listing(parts: Sequence[str], most: int = 6) -> str:

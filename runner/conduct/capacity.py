@@ -21,7 +21,7 @@ from runner.analysis.validity import Validity
 from runner.conduct.capacity_merge import merged, merged_window
 from runner.conduct.capacity_record import CapacityRecord, goal_of
 from runner.conduct.run import GuardrailCrossedError, Method
-from runner.conduct.trial import rfc3339
+from runner.conduct.trial import rfc3339, setting_of
 from runner.errors import MeshError, MeshtrialError
 from runner.results.document import CapacitySearch, CapacityStep, GeneratorRecord, Interval, Invalid
 from runner.spec.model import Arrivals
@@ -102,7 +102,7 @@ class _Searcher:
                 "duration": proposal.lead + proposal.seconds,
             }
         )
-        step = replace(self.trial, variant=replace(self.trial.variant, load=at_rate), seed=seed)
+        step = replace(self.trial, variant=replace(self.trial.variant, load=at_rate, phases=None), seed=seed)
         hopeless = Hopeless(
             self.conductor.plan.experiment.objective, round(proposal.rate * proposal.seconds), proposal.lead
         )
@@ -226,7 +226,12 @@ def _keep(searcher: _Searcher, search: CapacitySearch) -> None:
     window = merged_window(at_low) if at_low else replace(outcome.evidence.window, seconds=[], length=0.0)
     found = Interval(estimate=search.rate, low=search.low, high=search.high)
     outcome.evidence = replace(
-        outcome.evidence, window=window, capacity=found if search.rate is not None and validity.valid else None
+        outcome.evidence,
+        window=window,
+        capacity=found if search.rate is not None and validity.valid else None,
+        setting=setting_of(
+            searcher.trial.variant, {proxy: held.start for proxy, held in outcome.attestation.proxies.items()}
+        ),
     )
     searcher.record.add_search(searcher.trial, search, outcome, validity)
     if search.rate is None:

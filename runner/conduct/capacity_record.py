@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 MOST_LOAD = 180.0
 """Seconds of load that one search may make, the warm-up included."""
 QUICK = {"seconds": 6.0, "duration_sum": 18.0, "guess": 3.0, "lead": 1.0, "width": 0.10, "coarse": 0.20, "sure": 0.03}
+_OF_RUNS_ONLY = ("can't decide", "answers in every trial", "may come from the load alone")
+"""Warnings of an experiment that say nothing about a search."""
 QUICK_LOAD = 60.0
 """A rough search, for a first look: bounds 10 % apart, from at most a minute of load."""
 
@@ -57,7 +59,7 @@ def prepared(experiment: LoadedExperiment) -> LoadedExperiment:
             )
         )
     checks = tuple(check for check in experiment.checks if check.metric.name == "capacity")
-    warnings = [text for text in experiment.warnings if "blocks can't decide" not in text]
+    warnings = [text for text in experiment.warnings if not any(words in text for words in _OF_RUNS_ONLY)]
     left = len(experiment.checks) - len(checks)
     if left:
         many = "1 check is" if left == 1 else f"{left} checks are"
@@ -67,6 +69,8 @@ def prepared(experiment: LoadedExperiment) -> LoadedExperiment:
         searches = "1 search" if spec.blocks == 1 else f"{spec.blocks} searches"
         many = "a comparison" if tests == 1 else f"{tests} comparisons"
         warnings.append(f"{searches} of each variant can't decide {many}: use --blocks {needed} or more")
+    if any(variant.phases for variant in spec.variants.values()):
+        warnings.append("phases are not used: a capacity search switches nothing on while it runs")
     if any(variant.load.users is not None for variant in spec.variants.values()):
         warnings.append("load.users is not used: a capacity search makes arrivals at the rates that it tries")
     return replace(experiment, checks=checks, warnings=tuple(warnings))

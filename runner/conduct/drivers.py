@@ -2,32 +2,45 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
-from runner.errors import InputError
+from runner.errors import InputError, Problem
 from runner.load.drivers import make_driver
+from runner.load.locust import LocustDriver
+from runner.spec.model import ClusterMesh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from runner.conduct.plan import Plan
-    from runner.errors import Problem
     from runner.load.base import Driver
+    from runner.mesh.base import Mesh
     from runner.spec.model import Load
+
+
+EXPERIMENT_VARIABLE = "MESHTRIAL_EXPERIMENT"
+"""Environment variable with the absolute path of the experiment file, for loadfiles that read files beside it."""
 
 
 class Drivers:
     """Starts what a plan needs and gives each variant its driver."""
 
     def __init__(self, plan: Plan, work_directory: Path) -> None:
+        self._plan = plan
         self.by_variant: dict[str, Driver] = {}
         self._all: list[Driver] = []
         made: dict[str, Driver] = {}
         for variant in plan.variants:
-            same = _process_of(variant.load)
+            same = f"{_process_of(variant.load)} {variant.load.source if _is_elsewhere(plan, variant.load) else ''}"
             if same not in made:
-                made[same] = make_driver(variant.load, work_directory=work_directory / f"driver-{len(made) + 1}")
+                made[same] = make_driver(
+                    variant.load,
+                    work_directory=work_directory / f"driver-{len(made) + 1}",
+                    environ=_environ(plan),
+                    elsewhere=_is_elsewhere(plan, variant.load),
+                )
                 self._all.append(made[same])
             self.by_variant[variant.name] = made[same]
 
@@ -40,6 +53,30 @@ class Drivers:
         """
         for driver in self._all:
             driver.start()
+        for variant in self._plan.variants:
+            driver = self.by_variant[variant.name]
+            if variant.load.users == "shape" and isinstance(driver, LocustDriver) and not driver.shape:
+                where = self._plan.experiment.document.position(("variants", variant.name, "load", "users"))
+                file = variant.load.locust.file if variant.load.locust else ""
+                raise InputError(
+                    Problem(
+                        f"{file} has no load shape", where, "a class that inherits from LoadTestShape, or users: 10"
+                    )
+                )
+
+    def settle(self, plan: Plan, mesh: Mesh) -> None:
+        """Tell each where its load leaves from, now that the mesh is open.
+
+        Raises:
+            InputError: the load can't leave from there.
+            DriverError: the generator is not there.
+        """
+        settled: set[int] = set()
+        for variant in plan.variants:
+            driver = self.by_variant[variant.name]
+            if _is_elsewhere(plan, variant.load) and id(driver) not in settled:
+                settled.add(id(driver))
+                driver.settle(mesh.entry(variant.load.source, variant.load.host).command)
 
     def versions(self) -> dict[str, str]:
         """Name and version of each kind of driver in use."""
@@ -49,6 +86,11 @@ class Drivers:
         """End all of them."""
         for driver in self._all:
             driver.close()
+
+
+def _is_elsewhere(plan: Plan, load: Load) -> bool:
+    """Whether a load is made inside the cluster: the sidecar that it leaves through takes requests of its own pod only."""
+    return isinstance(plan.experiment.experiment.mesh, ClusterMesh) and not load.at_gateway
 
 
 def _process_of(load: Load) -> str:
@@ -76,18 +118,25 @@ def try_load_files(plans: Sequence[Plan | None], work_directory: Path) -> list[l
         problems: list[Problem] = []
         loads = {_process_of(variant.load): variant.load for variant in plan.variants} if plan else {}
         for same, load in loads.items():
-            if same not in tried:
-                tried.add(same)
-                problems += _try(load, work_directory / f"try-{len(tried)}")
+            environ = _environ(plan) if plan else {}
+            elsewhere = plan is not None and _is_elsewhere(plan, load)
+            here = f"{plan.experiment.path.parent if plan else ''} {same}"
+            if here not in tried:
+                tried.add(here)
+                problems += _try(load, work_directory / f"try-{len(tried)}", environ, elsewhere=elsewhere)
         found.append(problems)
     return found
 
 
-def _try(load: Load, work_directory: Path) -> list[Problem]:
+def _environ(plan: Plan) -> dict[str, str]:
+    return {**os.environ, EXPERIMENT_VARIABLE: str(plan.experiment.path.absolute())}
+
+
+def _try(load: Load, work_directory: Path, environ: dict[str, str], *, elsewhere: bool) -> list[Problem]:
     if load.locust is not None:
         load = load.model_copy(update={"locust": load.locust.alone()})
     try:
-        driver = make_driver(load, work_directory=work_directory)
+        driver = make_driver(load, work_directory=work_directory, environ=environ, elsewhere=elsewhere)
         try:
             driver.start()
         finally:

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import InputError, Problem
+from runner.istio.faults import ExpectedFault
+from runner.istio.hosts import full_host
 from runner.istio.load import load_manifests, merge, resources_from, typed
+from runner.istio.resource import DEFAULT_NAMESPACE
 from runner.istio.virtual_service import VirtualService
-from runner.spec.model import NoMesh
+from runner.spec.model import ClusterMesh, NoMesh
 from runner.yamlfile import shown_path, to_yaml
 
 if TYPE_CHECKING:
@@ -18,9 +21,10 @@ if TYPE_CHECKING:
 
     from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.base import MeshDescription
-    from runner.spec.checks import Metric
+    from runner.spec.checks import Condition, Metric
     from runner.spec.load import LoadedExperiment
     from runner.spec.model import Load
+    from runner.spec.phases import Phases
     from runner.yamlfile import Document
 
 OVERHEAD = 0.5
@@ -37,6 +41,29 @@ class Manifest:
 
 
 @dataclass(frozen=True, slots=True)
+class PhasePlan:
+    """What is switched on and off while a variant is under load.
+
+    Attributes:
+        manifests: what is switched on, in order.
+        put: its resources, laid over the variant's state.
+        faults: what must be seen to fire while it is on.
+        before: seconds from the window's start to the switch on.
+        during: seconds from there to the switch off.
+        after: seconds from there to the window's end.
+        objective: what a good second keeps; empty without one.
+    """
+
+    manifests: tuple[Manifest, ...]
+    put: tuple[Resource, ...]
+    faults: frozenset[ExpectedFault]
+    before: float
+    during: float
+    after: float
+    objective: tuple[Condition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class VariantPlan:
     """What one variant applies, and the load it gets.
 
@@ -44,21 +71,28 @@ class VariantPlan:
         name: the variant's name.
         manifests: what `setup` and `apply` list, in order.
         put: the resources that a trial applies over the mesh: `setup`, then `apply`, later ones replacing earlier ones.
-        faults: what must be seen to fire: `delay`, `abort`, both or none.
+        faults: what must be seen to fire.
         load: what traffic.
         url: where it goes, when that is a plain URL and not a mesh's own entry.
         family: the variant's key in the file, before the matrix.
         matrix: the matrix values that made it, by variable.
+        phases: what is switched on and off under load, if anything is.
     """
 
     name: str
     manifests: tuple[Manifest, ...]
     put: tuple[Resource, ...]
-    faults: frozenset[str]
+    faults: frozenset[ExpectedFault]
     load: Load
     url: str | None = None
     family: str = ""
     matrix: dict[str, str] = field(default_factory=dict)
+    phases: PhasePlan | None = None
+
+    @property
+    def touched(self) -> tuple[Resource, ...]:
+        """All that a trial changes in the mesh, each resource once."""
+        return tuple(merge(self.put, self.phases.put)) if self.phases else self.put
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +138,10 @@ class Plan:
         """What the mesh holds during a trial of `variant`."""
         return merge(self.base, variant.put)
 
+    def switched(self, variant: VariantPlan) -> list[Resource]:
+        """What the mesh holds while the phases of `variant` have their change on; its plain state without phases."""
+        return merge(self.state(variant), variant.phases.put if variant.phases else ())
+
 
 def trial_seconds(load: Load) -> float:
     """About how long one trial with this load takes."""
@@ -123,12 +161,19 @@ def make_plan(experiment: LoadedExperiment, seed: int, *, aa: bool = False) -> P
     """
     spec = experiment.experiment
     problems: list[Problem] = []
+    home = spec.mesh.cluster.namespace if isinstance(spec.mesh, ClusterMesh) else DEFAULT_NAMESPACE
 
-    def listed(entries: Sequence[Path | dict[str, object]], variant: str | None) -> list[Manifest]:
+    def listed(
+        entries: Sequence[Path | dict[str, object]], variant: str | None, *, phases: bool = False
+    ) -> list[Manifest]:
         found = []
         for index, entry in enumerate(entries):
             try:
-                found.append(_file(entry) if isinstance(entry, Path) else _inline(experiment.inline(variant, index)))
+                found.append(
+                    _file(entry, home)
+                    if isinstance(entry, Path)
+                    else _inline(experiment.inline(variant, index, phases=phases), home)
+                )
             except InputError as error:
                 problems.extend(error.problems)
         return found
@@ -137,8 +182,10 @@ def make_plan(experiment: LoadedExperiment, seed: int, *, aa: bool = False) -> P
     variants = []
     for name, variant in spec.variants.items():
         applied = listed(variant.apply, name)
+        switched = listed(variant.phases.apply, name, phases=True) if variant.phases else []
         try:
             put = _layers(setup, applied)
+            phases = _phases(variant.phases, switched, experiment.phase_objectives.get(name, ()))
         except InputError as error:
             problems.extend(error.problems)
             continue
@@ -153,11 +200,12 @@ def make_plan(experiment: LoadedExperiment, seed: int, *, aa: bool = False) -> P
                 url,
                 variant.family,
                 variant.matrix,
+                phases,
             )
         )
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
-    plan = Plan(experiment, tuple(variants), spec.blocks, seed)
+    plan = Plan(experiment, _with_idle_faults(variants), spec.blocks, seed)
     return against_itself(plan) if aa else plan
 
 
@@ -174,23 +222,55 @@ def against_itself(plan: Plan) -> Plan:
     )
 
 
+def _phases(
+    written: Phases | None, manifests: Sequence[Manifest], objective: tuple[Condition, ...]
+) -> PhasePlan | None:
+    if written is None:
+        return None
+    put = _layers(manifests)
+    return PhasePlan(
+        tuple(manifests), put, expected_faults(put), written.before, written.during, written.after, objective
+    )
+
+
 def _layers(*lists: Sequence[Manifest]) -> tuple[Resource, ...]:
     layers = [[resource for manifest in manifests for resource in manifest.resources] for manifests in lists]
     return tuple(merge([], *layers))
 
 
-def _file(path: Path) -> Manifest:
+def _file(path: Path, namespace: str) -> Manifest:
     shown = shown_path(path)
-    return Manifest(shown, path.read_bytes(), tuple(load_manifests(path, shown)))
+    return Manifest(shown, path.read_bytes(), tuple(load_manifests(path, shown, namespace=namespace)))
 
 
-def _inline(document: Document) -> Manifest:
+def _inline(document: Document, namespace: str) -> Manifest:
     content = to_yaml(document.data).encode()
-    return Manifest("inline", content, tuple(resources_from(document)))
+    return Manifest("inline", content, tuple(resources_from(document, namespace=namespace)))
 
 
-def expected_faults(resources: Sequence[Resource]) -> frozenset[str]:
-    """The faults that traffic must set off: those of the routes of VirtualServices, with a percentage above zero."""
+def _with_idle_faults(variants: Sequence[VariantPlan]) -> tuple[VariantPlan, ...]:
+    """The variants, of which a fault of 0 % is expected too (and so found missing), where it can't be meant as the control.
+
+    It is meant so in a sweep, and where another variant has the same fault with a percentage.
+    """
+    firing = frozenset[ExpectedFault]().union(
+        *(part.faults for variant in variants for part in (variant, variant.phases) if part is not None)
+    )
+    return tuple(
+        variant
+        if variant.matrix
+        else replace(variant, faults=variant.faults | (expected_faults(variant.put, idle=True) - firing))
+        for variant in variants
+    )
+
+
+def expected_faults(resources: Sequence[Resource], *, idle: bool = False) -> frozenset[ExpectedFault]:
+    """The faults that traffic must set off: those of the routes of VirtualServices, with a percentage above zero.
+
+    Args:
+        resources: what is applied.
+        idle: those of 0 % instead, which nothing sets off.
+    """
     expected = set()
     for resource in resources:
         item = typed(resource)
@@ -200,10 +280,11 @@ def expected_faults(resources: Sequence[Resource]) -> frozenset[str]:
             fault = route.fault
             if fault is None:
                 continue
-            if fault.delay is not None and fault.delay.effective_percent:
-                expected.add("delay")
-            if fault.abort is not None and fault.abort.effective_percent:
-                expected.add("abort")
+            hosts = tuple(sorted({full_host(part.destination.host, resource.key.namespace) for part in route.route}))
+            if fault.delay is not None and bool(fault.delay.effective_percent) is not idle:
+                expected.add(ExpectedFault("delay", hosts))
+            if fault.abort is not None and bool(fault.abort.effective_percent) is not idle:
+                expected.add(ExpectedFault("abort", hosts))
     return frozenset(expected)
 
 

@@ -13,7 +13,7 @@ from runner.yamlfile import suggest
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from runner.conduct.plan import Plan
+    from runner.conduct.plan import Plan, VariantPlan
     from runner.mesh.kinds import Preview
 
 
@@ -39,10 +39,46 @@ def checked(plan: Plan, held: Preview) -> tuple[Plan, list[str]]:
         for key, problem in held.entry_problems(state, variant.load.source, variant.load.host):
             where = plan.experiment.document.position(("variants", variant.name, "load", key))
             problems.append(replace(problem, where=where))
+        if variant.phases:
+            try:
+                warnings += _switched(plan, variant, held)
+            except InputError as error:
+                problems += error.problems
     problems += _unknown_workloads(plan, held.workloads())
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
     return plan, list(dict.fromkeys(warnings))
+
+
+def _switched(plan: Plan, variant: VariantPlan, held: Preview) -> list[str]:
+    """Warnings about the state while the change of a variant's phases is on.
+
+    Raises:
+        InputError: that state can't be held, load can't enter there, or it is no other than the variant's own.
+    """
+    state = plan.switched(variant)
+    document = plan.experiment.document
+    if {one.key: one.canonical() for one in state} == {one.key: one.canonical() for one in plan.state(variant)}:
+        where = document.position(("variants", variant.name, "phases", "apply"))
+        raise InputError(
+            Problem(
+                f"the phases of {variant.name} would switch nothing: this is what it holds already",
+                where,
+                "manifests that differ from the variant's own state",
+            )
+        )
+    warnings = held.check(state)
+    problems = [
+        replace(
+            problem,
+            message=f"while the phases' change is on: {problem.message}",
+            where=document.position(("variants", variant.name, "phases", "apply")),
+        )
+        for _, problem in held.entry_problems(state, variant.load.source, variant.load.host)
+    ]
+    if problems:
+        raise InputError(problems)
+    return warnings
 
 
 def _unknown_workloads(plan: Plan, services: Mapping[str, Sequence[str]]) -> Iterator[Problem]:

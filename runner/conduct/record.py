@@ -12,8 +12,10 @@ from runner import __version__
 from runner.analysis.analyse import analyse
 from runner.analysis.figures import figures, latency
 from runner.analysis.itself import analyse_itself
+from runner.analysis.phase_words import phases_headline
 from runner.analysis.sweep import sweep_headline
 from runner.analysis.validity import ValidityInput, judge
+from runner.conduct.phase_record import measured_phases, planned_phases, trial_phases
 from runner.conduct.trial import rfc3339
 from runner.errors import MeshtrialError, StoppedError, StorageError
 from runner.mesh.none import shown_url
@@ -115,6 +117,7 @@ class RunRecord:
             load=load_in_words(variant.load, variant.url),
             family=variant.family,
             matrix=variant.matrix,
+            phases=planned_phases(variant, self.folder),
         )
 
     def save(self) -> None:
@@ -135,7 +138,10 @@ class RunRecord:
                 proxies=self.mesh.proxies,
                 faults=trial.variant.faults,
                 increases=outcome.evidence.increases,
-                rate_varies=bool(trial.variant.load.arrivals and trial.variant.load.arrivals.stages),
+                edges=outcome.file.edges,
+                phases=outcome.phases.seen if outcome.phases else {},
+                switches=outcome.evidence.switches,
+                rate_varies=_varies(trial.variant.load),
             )
         )
 
@@ -176,6 +182,7 @@ class RunRecord:
                 qps=window.pace.qps if window.pace else 0.0,
                 lag_ms=latency(window.whole().lag),
             ),
+            phases=trial_phases(outcome.evidence, outcome.phases.seen if outcome.phases else {}),
         )
         record.file = self.folder.write_trial(outcome.file)
         if window.native:
@@ -225,13 +232,15 @@ class RunRecord:
             variant.manifests, variant.load, variant.trials = before.manifests, before.load, before.trials
             variant.family, variant.matrix = before.family, before.matrix
             variant.capacity_searches = before.capacity_searches
+            variant.phases = measured_phases(before.phases, variant.phases)
         document.variants = analysis.variants
         document.comparisons, document.checks = analysis.comparisons, analysis.checks
         document.verdict, document.reason = analysis.verdict, analysis.reason
         document.resolution = analysis.resolution
         document.headline = analysis.headline
         if document.capacity is None:
-            document.headline = sweep_headline(document.variants) or document.headline
+            told = sweep_headline(document.variants) or phases_headline(document.variants)
+            document.headline = told or document.headline
         document.guardrail, document.restored = self._guardrail, self.restored
         document.ended = rfc3339(time.time())
         try:
@@ -281,6 +290,11 @@ class RunRecord:
             ]
 
 
+def _varies(load: Load) -> bool:
+    """Whether the amount of load is meant to change within a window."""
+    return load.users == "shape" or bool(load.arrivals and load.arrivals.stages)
+
+
 def load_in_words(load: Load, url: str | None = None) -> str:
     """A load profile as a person says it: `20/s uniform arrivals from the gateway`, `3 users in a closed loop at http://shop/`.
 
@@ -291,6 +305,8 @@ def load_in_words(load: Load, url: str | None = None) -> str:
     where = f"at {shown_url(url)}" if url else f"from {'the gateway' if load.source == 'gateway' else load.source}"
     if load.fortio is not None:
         return f"{_fortio_in_words(load.fortio)} in a closed loop {where}"
+    if load.users == "shape":
+        return f"users by the loadfile's shape in a closed loop {where}"
     if load.users is not None:
         return f"{load.users} {'user' if load.users == 1 else 'users'} in a closed loop {where}"
     arrivals = load.arrivals

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from runner.conduct.journal import undo, unfinished
 from runner.errors import MeshError
+from runner.mesh.cluster.identity import Identity
 from runner.mesh.kinds import KINDS_BY_NAME
 
 if TYPE_CHECKING:
@@ -56,7 +57,12 @@ def reopen(address: MeshAddress) -> Mesh | None:
 
 
 def recover(
-    home: Path, open_mesh: Callable[[MeshAddress], Mesh | None], *, wanted: str | None = None
+    home: Path,
+    open_mesh: Callable[[MeshAddress], Mesh | None],
+    *,
+    wanted: str | None = None,
+    context: str | None = None,
+    namespace: str | None = None,
 ) -> list[Recovery]:
     """Restore what every dead run left.
 
@@ -64,13 +70,15 @@ def recover(
         home: the journals' folder.
         open_mesh: opens the mesh of a journal (not held yet); None when it is gone.
         wanted: only journals about this kind of mesh.
+        context: of clusters, only those that this kubeconfig context led to.
+        namespace: of clusters, only this namespace.
 
     Raises:
         MeshError: a mesh could not be restored; its journal stays, so that it can be tried again.
     """
     done = []
     for record in unfinished(home):
-        if wanted is not None and record.mesh.kind != wanted:
+        if not _is_meant(record.mesh, wanted, context, namespace):
             continue
         mesh = open_mesh(record.mesh)
         if mesh is None:
@@ -83,6 +91,17 @@ def recover(
         finally:
             mesh.close()
     return done
+
+
+def _is_meant(mesh: MeshAddress, wanted: str | None, context: str | None, namespace: str | None) -> bool:
+    if wanted is not None and mesh.kind != wanted:
+        return False
+    if context is None and namespace is None:
+        return True
+    if mesh.kind != "cluster":
+        return False
+    identity = Identity.parse(mesh.identity)
+    return (context is None or identity.context == context) and (namespace is None or identity.namespace == namespace)
 
 
 def undo_in(mesh: Mesh, record: JournalRecord) -> Recovery:

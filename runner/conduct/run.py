@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.conduct.app import provided_app
 from runner.conduct.drivers import Drivers
 from runner.conduct.journal import Journal, MeshAddress, NoJournal
 from runner.conduct.meshes import Meshes
@@ -19,6 +20,7 @@ from runner.conduct.recover import recover, reopen, verify
 from runner.conduct.stopping import Stopping
 from runner.conduct.trial import Conductor
 from runner.errors import MeshError, MeshtrialError, OutsideError, StoppedError, StorageError
+from runner.mesh.kinds import kind_name
 from runner.results.document import Verdict
 from runner.results.store import RunFolder
 from runner.state import journal_home, work_directory
@@ -117,7 +119,7 @@ def run(
     plan = make_plan(experiment, seed, aa=options.aa)
     choice = experiment.experiment.mesh
     preview(plan)
-    for recovery in recover(journal_home(), reopen):
+    for recovery in recover(journal_home(), reopen, wanted=kind_name(choice)):
         if not recovery.gone:
             progress.message(f"restored what a dead run had left: {recovery}")
     with contextlib.ExitStack() as stack:
@@ -150,10 +152,13 @@ def run(
             progress.message(f"joined the mesh that is up ({mesh.describe().identity})")
         stack.enter_context(mesh.hold(f"meshtrial {method.verb} {experiment.experiment.experiment}"))
         _all_alive(mesh)
+        stack.enter_context(provided_app(mesh, progress))
         plan, warnings = checked(plan, mesh)
-        for warning in (*plan.experiment.warnings, *warnings):
+        drivers.settle(plan, mesh)
+        told = [*plan.experiment.warnings, *warnings]
+        for warning in told:
             progress.message(f"warning: {warning}")
-        result = _carry_out(plan, mesh, drivers, options, progress, stopping, list(warnings), method)
+        result = _carry_out(plan, mesh, drivers, options, progress, stopping, list(told), method)
         loan.sound, loan.failed = result.sound, result.error is not None
     if loan.kept:
         progress.message(f"the mesh was left up: {mesh.describe().identity}")

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING
 
 from runner.analysis.evidence import TrialEvidence
 from runner.conduct.guardrails import GuardrailWatch
+from runner.conduct.phase_record import PhasesSeen, phases_seen
+from runner.conduct.phases import Switcher, drive_switched
 from runner.conduct.plan import changed_keys, trial_seconds
 from runner.conduct.progress import Step
+from runner.conduct.proxy_reading import read_quiet, read_texts
 from runner.conduct.recover import verify
 from runner.errors import MeshError, OutsideError
 from runner.load.base import Target, WindowPlan
@@ -23,12 +26,13 @@ from runner.results.trial import TrialFile
 from runner.spec.checks import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from runner.conduct.guardrails import Crossing
     from runner.conduct.journal import Journal, NoJournal
     from runner.conduct.plan import Plan, TrialPlan, VariantPlan
     from runner.conduct.progress import Progress
+    from runner.conduct.proxy_reading import ProxyReading, ProxyTexts
     from runner.conduct.stopping import Stopping
     from runner.istio.resource import Resource, ResourceKey
     from runner.load.base import Driver
@@ -54,6 +58,7 @@ class TrialOutcome:
         attestation: which proxy held what at both edges, and which faults fired.
         crossing: the guardrail that ended the load, if one did.
         remarks: what could not be had.
+        phases: what each phase showed; None without phases.
     """
 
     file: TrialFile
@@ -61,15 +66,7 @@ class TrialOutcome:
     attestation: Attestation
     crossing: Crossing | None = None
     remarks: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """What the proxies showed at one edge of the window."""
-
-    versions: dict[str, str]
-    counters: dict[str, dict[str, int]]
-    requests: istio_metrics.Reading
+    phases: PhasesSeen | None = None
 
 
 @dataclass(slots=True)
@@ -133,7 +130,7 @@ class Conductor:
             MeshError: the mesh did not do its part, or could not be restored (the journal is kept then).
         """
         variant = trial.variant
-        back, gone = changed_keys(self.plan.base, variant.put)
+        back, gone = changed_keys(self.plan.base, variant.touched)
         self._step("apply", trial, 0)
         self.journal.intend(variant.put, ())
         try:
@@ -171,6 +168,7 @@ class Conductor:
         watch = GuardrailWatch(self.plan.experiment.guardrails, self._counters_by_workload, self._services)
         crossings: list[Crossing] = []
         measuring = False
+        switcher = self._switcher(trial)
 
         def see(second: Second) -> None:
             self.progress.second(second)
@@ -183,7 +181,8 @@ class Conductor:
         def drive(phase: str, seconds: float, seed: int) -> Window:
             self._step(phase, trial, seconds)
             watch.begin()
-            window = driver.drive(self._window_plan(variant, seconds, seed), see, self.stopping.event)
+            plan = self._window_plan(variant, seconds, seed, warming=not measuring)
+            window = drive_switched(driver, plan, see, self.stopping.event, switcher if measuring else None)
             self.stopping.check()
             return window
 
@@ -201,14 +200,49 @@ class Conductor:
         self._step("collect", trial, 0)
         remarks += self._wait_quiet()
         after = self._read()
-        return self._outcome(trial, attempt, warmup, window, before, after, crossings, remarks)
+        outcome = self._outcome(trial, attempt, warmup, window, before, after, crossings, remarks)
+        self._add_phases(outcome, switcher, (before, after))
+        return outcome
 
-    def _window_plan(self, variant: VariantPlan, seconds: float, seed: int) -> WindowPlan:
+    def _switcher(self, trial: TrialPlan) -> Switcher[ProxyTexts] | None:
+        variant = trial.variant
+        if variant.phases is None:
+            return None
+
+        def change(put: Sequence[Resource], delete: Sequence[ResourceKey]) -> dict[str, str]:
+            self.journal.intend(put, delete)
+            return self.mesh.apply(put, delete)
+
+        back = changed_keys(self.plan.state(variant), variant.phases.put)
+        seconds = variant.load.duration
+        return Switcher(
+            variant.phases,
+            back,
+            change,
+            lambda: read_texts(self.mesh),
+            self.stopping.event,
+            lambda phase: self._step(f"measure, {phase}", trial, seconds),
+        )
+
+    def _add_phases(
+        self, outcome: TrialOutcome, switcher: Switcher[ProxyTexts] | None, edges: tuple[ProxyReading, ProxyReading]
+    ) -> None:
+        if switcher is None:
+            return
+        window = outcome.file.window
+        outcome.phases = phases_seen(switcher, window, edges, self._proxies, self.mesh.workload_of)
+        if outcome.phases is not None:
+            outcome.file.switches = outcome.evidence.switches = outcome.phases.switches
+            outcome.remarks += outcome.phases.remarks
+        outcome.evidence.objective = switcher.phases.objective
+
+    def _window_plan(self, variant: VariantPlan, seconds: float, seed: int, *, warming: bool) -> WindowPlan:
         load = variant.load
+        arrivals = load.arrivals.opening(seconds) if load.arrivals and warming else load.arrivals
         entry = self.mesh.entry(load.source, load.host)
         headers = {**entry.headers, **load.headers}
-        target = Target(variant.url or entry.url, headers, load.tls, load.secret_headers)
-        return WindowPlan(target, seconds, seed, load.arrivals, load.users)
+        target = Target(variant.url or entry.url, headers, load.tls, load.secret_headers, entry.command)
+        return WindowPlan(target, seconds, seed, arrivals, load.users)
 
     def _outcome(
         self,
@@ -216,8 +250,8 @@ class Conductor:
         attempt: int,
         warmup: Window | None,
         window: Window,
-        before: _Reading,
-        after: _Reading,
+        before: ProxyReading,
+        after: ProxyReading,
         crossings: list[Crossing],
         remarks: list[str],
     ) -> TrialOutcome:
@@ -245,6 +279,7 @@ class Conductor:
             services=self._services,
             promql=file.promql,
             absent={item.name: item.reason for item in (*self._absent_queries, *self._absent_counters)},
+            setting=setting_of(trial.variant, before.versions),
         )
         attestation = Attestation(
             proxies={
@@ -261,12 +296,8 @@ class Conductor:
         reading = self._read()
         return self._outcome(trial, attempt, None, warmup, reading, reading, [crossing], [])
 
-    def _read(self) -> _Reading:
-        return _Reading(
-            versions=self.mesh.versions(),
-            counters=proxy_stats.read(self.mesh.admin),
-            requests=istio_metrics.read(self.mesh.admin),
-        )
+    def _read(self) -> ProxyReading:
+        return read_quiet(self.mesh)
 
     def _counters_by_workload(self) -> dict[str, dict[str, int]]:
         return by_workload(proxy_stats.read(self.mesh.admin), self.mesh.workload_of)
@@ -295,6 +326,12 @@ class Conductor:
                 left=max(0.0, (trials - self.done) * each),
             )
         )
+
+
+def setting_of(variant: VariantPlan, versions: Mapping[str, str]) -> str:
+    """All that two trials may differ by: the load, where it goes, and what every proxy holds."""
+    switched = sorted(resource.canonical() for resource in variant.phases.put) if variant.phases else []
+    return f"{variant.load.model_dump_json(by_alias=True)} {variant.url} {sorted(versions.items())} {switched}"
 
 
 def rfc3339(moment: float) -> str:

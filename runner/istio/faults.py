@@ -5,7 +5,8 @@ Rules are those of istiod's validation and of Envoy's fault and router filters.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -145,3 +146,19 @@ class HTTPRetry(IstioModel):
                 "attempts 0 (also its default) turns retries off, so perTryTimeout and retryOn can't be set"
             )
         return self
+
+
+@dataclass(frozen=True, order=True, slots=True)
+class ExpectedFault:
+    """A fault that traffic must set off for an experiment to mean anything.
+
+    Attributes:
+        kind: `delay` or `abort`.
+        hosts: full names of the services that the fault's route leads to; empty where they can't be told.
+    """
+
+    kind: Literal["delay", "abort"]
+    hosts: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.kind} fault" + (f" of {' or '.join(self.hosts)}" if self.hosts else "")

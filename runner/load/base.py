@@ -22,33 +22,39 @@ class Target:
         headers: sent with every request unless the loadfile sets the same header itself.
         secret_headers: names of those among them that must not show in the process table.
         tls: CA and client certificate for HTTPS.
+        command: what stands before the generator's command line to have it run where the load leaves from.
     """
 
     url: str
     headers: dict[str, str] = field(default_factory=dict)
     tls: Tls | None = None
     secret_headers: frozenset[str] = frozenset()
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class WindowPlan:
     """One stretch of load to generate: a warm-up or a measurement.
 
-    For Locust exactly one of `arrivals` and `users` is given; fortio's own file says how it asks.
+    For Locust exactly one of `arrivals` and `users` (`shape`: as many as the file's load shape
+    says) is given; fortio's own file says how it asks.
 
     Attributes:
         seconds: how long arrivals are due (open loop) or users loop (closed loop).
         seed: of the arrival schedule and of the users' random choices; equal seeds give equal schedules (choices are drawn
             in the order in which users come to them, which concurrency decides).
         drain: the longest wait, in seconds, for requests still under way when the window ends.
+        begun: called once, from the calling thread, when load begins, with the wall-clock time of the first due moment as far as it is
+            known then (seconds since the epoch); `Window.started` is the last word. Not called for a window that never begins.
     """
 
     target: Target
     seconds: float
     seed: int
     arrivals: Arrivals | None = None
-    users: int | None = None
+    users: int | str | None = None
     drain: float = 30.0
+    begun: Callable[[float], None] | None = None
 
 
 class Driver(Protocol):
@@ -64,6 +70,14 @@ class Driver(Protocol):
         Raises:
             InputError: the load file is missing, raises on import, or has no user class; with its own error and line.
             DriverError: the generator did not start.
+        """
+        ...
+
+    def settle(self, command: tuple[str, ...]) -> None:
+        """Told once, when the mesh is open, what stands before the generator's command line to have it run elsewhere.
+
+        Raises:
+            DriverError: the generator is not there.
         """
         ...
 

@@ -9,27 +9,36 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+from pathlib import Path
 from time import monotonic, time, time_ns
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Self
 
-from runner.errors import DriverError, StorageError
+from runner.errors import DriverError, InputError, Problem, StorageError
 from runner.load.fortio_command import check_arguments, invocation, options
 from runner.load.fortio_log import LiveSeconds, LogTail, seconds_of
 from runner.load.fortio_process import FortioProcess
-from runner.load.fortio_program import check_files, check_options, cores, find, version_of
+from runner.load.fortio_program import (
+    check_files,
+    check_no_files,
+    check_options,
+    cores,
+    cores_at,
+    find,
+    version_of,
+)
 from runner.load.fortio_result import FortioResult
 from runner.load.fortio_said import Said
 from runner.results.window import Pace, Second, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
     from threading import Event
 
     from runner.load.base import WindowPlan
     from runner.spec.model import FortioLoad
 
 _LOOK = 0.1
+_ON_STDERR = Path("/dev/stderr")
 _GRACE = 20.0
 """Seconds beyond what a window may take, before a fortio that says nothing counts as hung."""
 _ASK_AGAIN = 0.25
@@ -42,13 +51,21 @@ class FortioDriver:
     name = "fortio"
     closed_loop_only = True
 
-    def __init__(self, load: FortioLoad, *, work_directory: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        load: FortioLoad,
+        *,
+        work_directory: Path,
+        environ: Mapping[str, str] | None = None,
+        elsewhere: bool = False,
+    ) -> None:
         """Find fortio and try its options; nothing is sent.
 
         Args:
             load: how to ask.
             work_directory: where a window's access log is kept while it is needed.
             environ: the environment for fortio; this process's when None.
+            elsewhere: whether it is to run in a pod, which `settle` will name; it is looked for there then.
 
         Raises:
             InputError: an option is wrong.
@@ -59,13 +76,31 @@ class FortioDriver:
         given = os.environ if environ is None else environ
         # LOGGER_ variables change how fortio logs, which is read here
         self._environ = {key: value for key, value in given.items() if not key.startswith("LOGGER_")}
-        self._binary = find(load.binary, self._environ)
-        self.version = version_of(self._binary, self._environ)
+        self._cores = cores()
+        self._binary, self.version = "fortio", ""
         check_arguments(load.args)
+        if elsewhere:
+            check_no_files(load)
+            return
+        self._binary = find(load.binary, self._environ)
+        self.version = version_of([self._binary], self._environ)
         check_files(load.connections)
-        check_options(self._binary, options(load), self._environ)
+        check_options([self._binary], options(load), self._environ)
 
     # Driver
+
+    def settle(self, command: tuple[str, ...]) -> None:
+        """See that fortio is there, and takes its options, where it is to run.
+
+        Raises:
+            InputError: an option is wrong.
+            DriverError: fortio is not there, or too old.
+        """
+        if command:
+            self._binary = "fortio"
+            self.version = version_of([*command, self._binary], self._environ)
+            check_options([*command, self._binary], options(self._load), self._environ)
+            self._cores = cores_at(command, self._environ)
 
     def start(self) -> None:
         """Nothing to start: each window is a run of its own."""
@@ -84,8 +119,13 @@ class FortioDriver:
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             log.unlink(missing_ok=True)
-            run = invocation(self._load, plan.target, plan.seconds, log if self._load.access_log else None)
+            kept = _ON_STDERR if plan.target.command else log
+            run = invocation(self._load, plan.target, plan.seconds, kept if self._load.access_log else None)
             command = [self._binary, "load", *run.arguments[:-1]]
+            if run.secret is not None and plan.target.command:
+                raise InputError(
+                    Problem("fortio in a pod can't be given a header whose value comes from the environment")
+                )
             if run.secret is not None:
                 secret.mkdir(mode=0o700, exist_ok=True)
                 (secret / "H").write_text(run.secret, encoding="utf-8")
@@ -112,7 +152,12 @@ class FortioDriver:
         said = Said()
         live = LiveSeconds(LogTail(log), self._request) if watch and self._load.access_log else None
         deadline, look, ask, stopped = monotonic() + self._longest(plan), 0.0, 0.0, False
-        with FortioProcess(command, self._environ, said.line) as process:
+        with (
+            _Lines(said, log if plan.target.command else None) as lines,
+            FortioProcess(command, self._environ, lines.take, plan.target.command) as process,
+        ):
+            if plan.begun is not None:
+                plan.begun(time())
             while process.read(_LOOK):
                 now = monotonic()
                 if live and watch and now >= look:
@@ -164,7 +209,7 @@ class FortioDriver:
             started=result.started_ns / 1e9,
             ended=result.started_ns / 1e9 + result.seconds,
             generator_cpu=cpu,
-            generator_cores=cores(),
+            generator_cores=self._cores,
             stopped=stopped,
             unmeasured=0 if load.requests else result.connections,
             series=load.access_log,
@@ -209,6 +254,32 @@ class FortioDriver:
             return plan.seconds + plan.drain + _GRACE
         paced = load.requests / load.qps if load.qps else 0.0
         return paced + -(-load.requests // load.connections) * load.timeout + plan.drain + _GRACE
+
+
+class _Lines:
+    """What fortio prints on standard error: words, and from a pod, whose files are out of reach, its access log too."""
+
+    def __init__(self, said: Said, log: Path | None) -> None:
+        self._said = said
+        self._log = log
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        if self._log is not None:
+            self._file = self._log.open("w", encoding="utf-8", buffering=1)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def take(self, text: str) -> bool:
+        """Take in a line; true for one of the access log."""
+        if self._file is not None and text.startswith('{"latency":'):
+            self._file.write(f"{text}\n")
+            return True
+        self._said.line(text)
+        return False
 
 
 def _result(process: FortioProcess, said: Said, *, stopped: bool) -> FortioResult | None:

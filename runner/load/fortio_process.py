@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -31,8 +32,11 @@ exec 3<&-
 wait "$fortio"
 code=$?
 kill "$guard" 2>/dev/null
+times >&2
 exit "$code"
 """
+_TIMES = re.compile(r"(\d+)m([\d.]+)s (\d+)m([\d.]+)s")
+"""A line of the shell's `times`: user and system time, of itself and then of what it started (POSIX)."""
 _CHUNK = 1 << 16
 _TAIL = 16 << 10
 _SHORTEST = 1e-3
@@ -48,13 +52,20 @@ class FortioProcess:
         exit_code: known once it has ended; minus the signal when one killed it.
     """
 
-    def __init__(self, command: Sequence[str], environ: Mapping[str, str], line: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        line: Callable[[str], bool],
+        before: Sequence[str] = (),
+    ) -> None:
         """Start it.
 
         Args:
             command: fortio's command line.
             environ: its environment.
-            line: called with each line of standard error.
+            line: called with each line of standard error; true for one that is data, not words.
+            before: what stands before the command line to have it run elsewhere; empty for here.
 
         Raises:
             DriverError: it could not be started.
@@ -65,10 +76,11 @@ class FortioProcess:
         self.exit_code: int | None = None
         self._line = line
         self._rest = b""
+        self._used: list[float] = []
         self._started = monotonic()
         try:
             self._process = subprocess.Popen(
-                ["/bin/sh", "-c", _GUARD, "fortio", *command],
+                [*before, "/bin/sh", "-c", _GUARD, "fortio", *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -136,8 +148,11 @@ class FortioProcess:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for one in lines:
             text = one.decode(errors="replace")
-            self.tail = f"{self.tail}{text}\n"[-_TAIL:]
-            self._line(text)
+            if found := _TIMES.fullmatch(text):
+                minutes, seconds, more, rest = map(float, found.groups())
+                self._used.append(60 * (minutes + more) + seconds + rest)
+            elif not self._line(text):
+                self.tail = f"{self.tail}{text}\n"[-_TAIL:]
 
     def _reap(self) -> None:
         """Wait for the shell, which waits for fortio, and see what both used."""
@@ -149,4 +164,5 @@ class FortioProcess:
             self.exit_code = self._process.returncode = 0
             return
         self.exit_code = self._process.returncode = os.waitstatus_to_exitcode(status)
-        self.cpu = (usage.ru_utime + usage.ru_stime) / max(monotonic() - self._started, _SHORTEST)
+        used = self._used[-1] if self._used else usage.ru_utime + usage.ru_stime
+        self.cpu = used / max(monotonic() - self._started, _SHORTEST)

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from runner.spec.model import FortioLoad
+
 OLDEST = (1, 60)
 """The first version that reads a header from a file (`-config-dir`), logs in JSON and keeps errors in a histogram of their own."""
 HOW_TO_GET_IT = (
     "`go install fortio.org/fortio@v1.68.0` builds it; `fortio: {binary: ...}` names one that is not on PATH"
 )
 _SPARE_FILES = 64
-_ANSWER = 10.0
+_ANSWER = 20.0
 
 
 def find(binary: Path | None, environ: Mapping[str, str]) -> str:
@@ -41,13 +43,13 @@ def find(binary: Path | None, environ: Mapping[str, str]) -> str:
     return found
 
 
-def version_of(binary: str, environ: Mapping[str, str]) -> str:
-    """Its version.
+def version_of(program: Sequence[str], environ: Mapping[str, str]) -> str:
+    """Its version; `program` is its name, after what has it run elsewhere.
 
     Raises:
         DriverError: it does not tell, or is too old.
     """
-    printed = _ask([binary, "version"], environ)
+    printed, binary = _ask([*program, "version"], environ), program[-1]
     found = re.search(r"\b(\d+)\.(\d+)(\.\d+)?\b", printed)
     if not found:
         said = printed.strip().splitlines() or ["nothing"]
@@ -58,13 +60,13 @@ def version_of(binary: str, environ: Mapping[str, str]) -> str:
     return found[0]
 
 
-def check_options(binary: str, options: Sequence[str], environ: Mapping[str, str]) -> None:
+def check_options(program: Sequence[str], options: Sequence[str], environ: Mapping[str, str]) -> None:
     """Have fortio read its options; without a URL it says that it misses one, and sends nothing.
 
     Raises:
         InputError: it does not take them.
     """
-    printed = _ask([binary, "load", *options], environ)
+    printed = _ask([*program, "load", *options], environ)
     if "needs a URL" not in printed:
         # the complaint stands before its list of options, or after it
         lines = [line.strip() for line in printed.splitlines() if line.strip() and not line.startswith("{")] or [
@@ -76,14 +78,18 @@ def check_options(binary: str, options: Sequence[str], environ: Mapping[str, str
 
 def _ask(command: list[str], environ: Mapping[str, str]) -> str:
     """What a fortio that sends nothing prints."""
+    quiet, held = os.pipe()  # a standard input that stays open: its end is what ends a command that runs elsewhere
     try:
         done = subprocess.run(
-            command, env=dict(environ), stdin=subprocess.DEVNULL, capture_output=True, check=False, timeout=_ANSWER
+            command, env=dict(environ), stdin=quiet, capture_output=True, check=False, timeout=_ANSWER
         )
     except OSError as error:
         raise DriverError(f"{command[0]} can't be run: {error.strerror or error}", advice=HOW_TO_GET_IT) from error
     except subprocess.TimeoutExpired as error:
         raise DriverError(f"{command[0]} did not answer in {_ANSWER:.0f} s", advice=HOW_TO_GET_IT) from error
+    finally:
+        os.close(quiet)
+        os.close(held)
     return (done.stdout + done.stderr).decode(errors="replace")
 
 
@@ -101,6 +107,30 @@ def check_files(connections: int) -> None:
                 suggestion="Raise the limit with `ulimit -n`, or use fewer",
             )
         )
+
+
+def check_no_files(load: FortioLoad) -> None:
+    """Refuse what names files of this machine, for a fortio that runs in a pod.
+
+    Raises:
+        InputError: as said.
+    """
+    given = [key for key in ("binary", "payload_file") if getattr(load, key) is not None]
+    if given:
+        raise InputError(
+            Problem(
+                f"fortio.{given[0]}: fortio runs in a pod here, where files of this machine are not",
+                suggestion="Use payload"
+                if given[0] == "payload_file"
+                else "Leave it out: fortio is looked for on the pod's PATH",
+            )
+        )
+
+
+def cores_at(command: Sequence[str], environ: Mapping[str, str]) -> int:
+    """How many processors can be used at once where a command line runs; 1 when that can't be told."""
+    printed = _ask([*command, "nproc"], environ).strip()
+    return int(printed) if printed.isdigit() else 1
 
 
 def cores() -> int:

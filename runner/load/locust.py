@@ -46,6 +46,7 @@ class LocustDriver:
     Attributes:
         notes: what is done otherwise than Locust alone would, a sentence each; known after `start`.
         user_classes: names of the user classes that run; known after `start`.
+        shape: name of the file's load shape, empty without one; known after `start`.
     """
 
     name = "locust"
@@ -70,6 +71,7 @@ class LocustDriver:
         self.version = metadata.version("locust")
         self.notes: list[str] = []
         self.user_classes: list[str] = []
+        self.shape = ""
 
     # Driver
 
@@ -97,6 +99,9 @@ class LocustDriver:
             else:
                 self.close()  # workers elsewhere must be told
             raise
+
+    def settle(self, command: tuple[str, ...]) -> None:
+        """Nothing: Locust runs on this machine."""
 
     def drive(
         self, plan: WindowPlan, watch: Callable[[Second], None] | None = None, stop: Event | None = None
@@ -176,6 +181,7 @@ class LocustDriver:
         else:
             self._generators.append(peer)
         self.version, self.user_classes = hello.locust, hello.users
+        self.shape = hello.shape or self.shape
         for note in hello.notes:
             if note not in self.notes:
                 self.notes.append(note)
@@ -218,6 +224,8 @@ class LocustDriver:
         if stopped:
             return collected.window(plan, started, stopped=True)
         self._process.send(wire.Go(begin), self._generators)
+        if plan.begun is not None:
+            plan.begun(started)
         while len(collected.done) < len(self._generators):
             if stop is not None and stop.is_set() and not stopped:
                 stopped = True

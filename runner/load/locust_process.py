@@ -163,7 +163,7 @@ class LocustProcess:
         how = (
             "" if code is None else f" (killed by {signal.Signals(-code).name})" if code < 0 else f" (exit code {code})"
         )
-        return DriverError(f"{what}{how}; the end of its log {self.log}:\n{tail(self.printed())}")
+        return DriverError(f"{what}{how}; the last that it said:\n{tail(self.printed())}")
 
     def end(self, patience: float) -> None:
         """Wait at most `patience` seconds for the process to end by itself, then kill it and its workers."""

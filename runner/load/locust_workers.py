@@ -225,7 +225,7 @@ class LocalWorkers(Crew):
     def _told(self, number: int) -> str:
         path = self._log(number)
         try:
-            return f"; the end of its log {path}:\n{tail(path.read_text(errors='replace'))}"
+            return f"; the last that it said:\n{tail(path.read_text(errors='replace'))}"
         except OSError:
             return ""
 

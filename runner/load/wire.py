@@ -25,6 +25,8 @@ WORKERS_VARIABLE = "MESHTRIAL_WORKERS"
 """Environment variable with how many workers a master takes; it is not set when Locust forks."""
 TICKET_VARIABLE = "MESHTRIAL_WORKER_TICKET"
 """Environment variable with a secret that the driver shares with the workers that it starts itself."""
+SHAPE = "shape"
+"""Instead of a number of users: as many as the file's own load shape says."""
 LINE = "meshtrial"
 """The type of Locust's message that carries a line; from a worker it is `[number, line]`, so that none is missed."""
 JOIN = "meshtrial_join"
@@ -130,7 +132,7 @@ class Prepare(Message):
     seed: int
     drain: float
     arrivals: ArrivalsOnWire | None
-    users: int | None
+    users: int | str | None
     index: int
     of: int
 
@@ -181,6 +183,7 @@ class Hello(Message):
         notes: what the driver does otherwise than Locust alone would, a sentence each.
         port: where a master listens for workers.
         name: of a worker's machine and process.
+        shape: the file's load shape, by the name of its class; empty without one.
     """
 
     pid: int
@@ -191,6 +194,7 @@ class Hello(Message):
     notes: list[str]
     port: int = 0
     name: str = ""
+    shape: str = ""
 
 
 @dataclass(frozen=True)

@@ -186,7 +186,9 @@ def _series(
         histogram = _response(part)
         p50.append(_short((histogram.quantile(0.5) or 0) / 1000) if histogram.count else None)
         p95.append(_short((histogram.quantile(0.95) or 0) / 1000) if histogram.count else None)
+    switched = record.phases if record else None
     return {
+        **({"on": [switched.on.confirmed, switched.off.requested]} if switched and switched.off else {}),
         "v": known.index(trial.variant),
         "b": trial.block,
         "a": trial.attempt,

@@ -81,7 +81,9 @@ def _trials(folder: RunFolder) -> tuple[list[TrialFile], list[str]]:
 
 def _texts(folder: RunFolder, document: RunDocument) -> dict[str, str]:
     texts: dict[str, str] = {}
-    for file in {manifest.file for variant in document.variants for manifest in variant.manifests}:
+    listed = [manifest for variant in document.variants for manifest in variant.manifests]
+    listed += [manifest for variant in document.variants if variant.phases for manifest in variant.phases.manifests]
+    for file in {manifest.file for manifest in listed}:
         with contextlib.suppress(StorageError):
             texts[file] = folder.manifest_text(file)
     return texts

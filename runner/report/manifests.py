@@ -120,7 +120,8 @@ def applied(document: RunDocument, texts: Mapping[str, str], limits: Limits) -> 
     shown: dict[tuple[str, str], str] = {}
     for place, variant in enumerate(document.variants):
         manifests = []
-        for manifest in variant.manifests:
+        switched = variant.phases.manifests if variant.phases else []
+        for manifest in (*variant.manifests, *switched):
             text = texts.get(manifest.file)
             if text is None:
                 body = "# the copy is missing from the run folder"
@@ -129,7 +130,8 @@ def applied(document: RunDocument, texts: Mapping[str, str], limits: Limits) -> 
             else:
                 body = _cut(text, budget)
                 shown[manifest.name, text] = variant.name
-            manifests.append(Applied(manifest.name, ", ".join(manifest.resources), body))
+            name = f"{manifest.name} (switched on under load)" if manifest in switched else manifest.name
+            manifests.append(Applied(name, ", ".join(manifest.resources), body))
         found.append(VariantManifests(variant.name, place, manifests))
     return found
 

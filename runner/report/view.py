@@ -14,6 +14,7 @@ from runner.report import (
     glossary,
     manifests,
     marks,
+    phases,
     provenance,
     proxies,
     sweep,
@@ -57,6 +58,7 @@ class Page:
     no_checks: str
     capacity: capacity_view.Capacity | None
     sweeps: list[sweep.Sweep]
+    phases: phases.PhasesView | None
     keys: list[SeriesKey]
     side_by_side: Table
     by_name: Table | None
@@ -110,6 +112,7 @@ def page(document: RunDocument, trial_files: Sequence[TrialFile], texts: Mapping
         no_checks=_no_checks(document),
         capacity=capacity_view.capacity(document, limits),
         sweeps=[] if document.capacity else sweep.sweeps(document),
+        phases=None if document.capacity else phases.phases(document, trial_files, limits),
         keys=[
             SeriesKey(variant.name, place, variants_view.role(variant))
             for place, variant in enumerate(document.variants)

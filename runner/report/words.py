@@ -28,8 +28,8 @@ _SHARE_METRICS = frozenset({"error_rate", "status", "outcome"})
 
 
 def metric_name(metric: str) -> str:
-    """The name of a metric without its brackets: `outcome` of `outcome[reviews unavailable]`."""
-    return metric.split("[", 1)[0].split("{", 1)[0]
+    """The name of a metric without brackets and phase: `outcome` of `outcome[reviews unavailable]@during`."""
+    return metric.split("[", 1)[0].split("{", 1)[0].split("@", 1)[0]
 
 
 def is_share(metric: str) -> bool:

@@ -150,6 +150,58 @@ class GeneratorRecord(Record):
     lag_ms: Latency = Field(default_factory=Latency)
 
 
+class Switch(Record):
+    """A change of the mesh while load ran, in seconds from the window's start."""
+
+    begun: float
+    """The proxies were read for the first time; what they count from here to `ended` belongs to no phase."""
+    requested: float
+    """The change was asked for: the seconds from here to `confirmed` belong to no phase."""
+    confirmed: float
+    """Every proxy held it."""
+    ended: float
+    """The proxies were read again."""
+
+
+class Switches(Record):
+    """When a trial's phases began and ended, as far as it came."""
+
+    on: Switch
+    off: Switch | None = None
+    """None where the window was cut short before."""
+    increases: dict[str, dict[str, dict[str, int]]] = Field(default_factory=dict)
+    """By phase, workload and full stat name: how much a counter grew between the phase's two edges. Load does not drain there, so a
+    request under way at an edge counts where its counter moves."""
+
+
+class TrialPhase(Figures):
+    """One phase of one trial: the whole seconds that lie in it, by due (closed loop: sending) moment."""
+
+    name: Literal["before", "during", "after"]
+    start: int
+    """Its first second, from the window's start."""
+    seconds: int
+    """How many whole seconds."""
+    attestation: Attestation = Field(default_factory=Attestation)
+
+
+class TrialPhases(Record):
+    """The phases of one trial."""
+
+    on: Switch
+    off: Switch | None = None
+    parts: list[TrialPhase] = Field(default_factory=list)
+    time_to_detect_s: float | None = None
+    """From the confirmed switch-on to the end of the first second that breaks the objective, which is when an alert could fire first;
+    None when there is none."""
+    time_to_recover_s: float | None = None
+    """From the confirmed switch-off to the start of the first of three whole seconds in a row that keep the objective; None when there
+    are none."""
+    detected: str = ""
+    """What `time_to_detect_s` came to, in words; empty without an objective."""
+    recovered: str = ""
+
+
 class TrialRecord(Figures):
     """One variant under load once."""
 
@@ -173,6 +225,7 @@ class TrialRecord(Figures):
     """The trial's own file, relative to the run folder: per-second histograms, stats at both edges, samples."""
     native: str = ""
     """The generator's own result, relative to the run folder, where it has one (fortio's JSON)."""
+    phases: TrialPhases | None = None
 
 
 class ManifestRecord(Record):
@@ -248,6 +301,36 @@ class CapacityGoal(Record):
     """Seconds of load that one search may make."""
 
 
+class PhaseRecord(Figures):
+    """One phase of a variant, over all its valid trials."""
+
+    name: Literal["before", "during", "after"]
+    seconds: int = 0
+    """Whole seconds measured, of all trials together."""
+    intervals: dict[str, Interval] = Field(default_factory=dict)
+    """As a variant's."""
+    proxy: dict[str, dict[str, int]] = Field(default_factory=dict)
+    """Counters that moved; load does not drain between phases."""
+
+
+class PhasesRecord(Record):
+    """What was switched on and off while a variant was under load, and what came of it."""
+
+    before_s: float
+    during_s: float
+    after_s: float
+    objective: str = ""
+    manifests: list[ManifestRecord] = Field(default_factory=list)
+    """What was switched on, laid over the variant's own."""
+    parts: list[PhaseRecord] = Field(default_factory=list)
+    time_to_detect_s: Interval | None = None
+    """The mean over trials; None without an objective, or where it can't be said (`detected` has the reason)."""
+    time_to_recover_s: Interval | None = None
+    detected: str = ""
+    """In a sentence."""
+    recovered: str = ""
+
+
 class VariantRecord(Figures):
     """One variant over all its valid trials."""
 
@@ -270,6 +353,7 @@ class VariantRecord(Figures):
     """The variant's key in the experiment file, before the matrix: variants of one key are one family."""
     matrix: dict[str, str] = Field(default_factory=dict)
     """The matrix values that made it, by variable, as the experiment file spells them; empty for any other variant."""
+    phases: PhasesRecord | None = None
 
 
 class ComparisonRecord(Record):

@@ -46,18 +46,16 @@ def find_runs(root: Path) -> list[RunSummary]:
 
 
 def _run_folders(folder: Path, depth: int) -> Iterator[Path]:
-    if (folder / RUN_FILE).exists() or (folder / LOG_FILE).exists() or (folder / TRIALS).is_dir():
-        yield folder
-        return
-    if depth == _DEPTH:
-        return
     try:
-        children = sorted(folder.iterdir())
-    except OSError:
+        is_run = (folder / RUN_FILE).exists() or (folder / LOG_FILE).exists() or (folder / TRIALS).is_dir()
+        inside = [] if is_run or depth == _DEPTH else sorted(folder.iterdir())
+        children = [child for child in inside if child.is_dir() and not child.is_symlink()]
+    except OSError:  # somebody else's, or gone meanwhile
         return
+    if is_run:
+        yield folder
     for child in children:
-        if child.is_dir() and not child.is_symlink():
-            yield from _run_folders(child, depth + 1)
+        yield from _run_folders(child, depth + 1)
 
 
 def _summary(path: Path) -> RunSummary:

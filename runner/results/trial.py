@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.results.document import AccessLogEntry, Edge
+from runner.results.document import AccessLogEntry, Edge, Switches
 from runner.results.window import Window
 
 
@@ -24,6 +24,7 @@ class TrialFile:
         edges: requests from workload to workload in the window.
         access_log: a sample of the proxies' access logs, the lines with response flags first.
         promql: by name, what a query gave for the window; None where it gave nothing.
+        switches: when the mesh was changed within the window, and what counters did in each phase; None without phases.
     """
 
     variant: str
@@ -36,6 +37,7 @@ class TrialFile:
     edges: list[Edge] = field(default_factory=list)
     access_log: list[AccessLogEntry] = field(default_factory=list)
     promql: dict[str, float | None] = field(default_factory=dict)
+    switches: Switches | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -50,6 +52,7 @@ class TrialFile:
             "edges": [edge.model_dump() for edge in self.edges],
             "access_log": [entry.model_dump() for entry in self.access_log],
             "promql": self.promql,
+            "switches": self.switches.model_dump() if self.switches else None,
         }
 
     @classmethod
@@ -66,4 +69,5 @@ class TrialFile:
             edges=[Edge.model_validate(edge) for edge in data["edges"]],
             access_log=[AccessLogEntry.model_validate(entry) for entry in data["access_log"]],
             promql=data["promql"],
+            switches=Switches.model_validate(switches) if (switches := data.get("switches")) else None,
         )

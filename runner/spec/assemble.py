@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import Position, Problem
 from runner.spec.bounds import too_many_blocks, too_much
 from runner.spec.checks import Check, Condition, Guardrail, Metric, blocks_needed, count_tests
-from runner.spec.expectations import Source, read_checks, read_guardrails, read_objective
+from runner.spec.comparable import across_loops, other_amounts, too_few_answers
+from runner.spec.expectations import Source, read_checks, read_guardrails, read_objective, without_phases
 from runner.spec.files import Folder, check_python
 from runner.spec.model import ClusterMesh, Experiment, Load, LocalMesh, MeshChoice, NoMesh, Variant
+from runner.spec.phase_fit import fitted, read_phases, short_phases
 from runner.spec.raw import ExperimentFile, Settings, VariantFile, VariantSettings
 from runner.spec.validation import known_keys, read_part
 from runner.spec.variants import spell
@@ -37,6 +39,7 @@ class Assembled:
     objective: tuple[Condition, ...]
     document: Document
     warnings: list[str]
+    phase_objectives: dict[str, tuple[Condition, ...]]
 
 
 @dataclass(slots=True)
@@ -86,6 +89,16 @@ class Assembler:
             self._refuse_what_nobody_watches(mesh, guardrails)
             self._refuse_to_watch_blindly(guardrails, complete)
         findings.add(*self._out_of_bounds(blocks, complete))
+        if not findings.problems:
+            findings.add(*without_phases(checks, {name: variant.phases for name, variant in complete.items()}))
+            findings.add(*across_loops(checks, complete))
+        phase_objectives = {
+            variant.name: read_objective(phases.objective, variant.document, self.expansion, self.source, "phases")
+            for variant in self.expansion.variants
+            if (known_variant := complete.get(variant.name))
+            and (phases := known_variant.phases)
+            and phases.objective is not None
+        }
         if findings.problems or mesh is None:
             return None
         checks = [
@@ -118,6 +131,7 @@ class Assembler:
             objective,
             self._expanded(by_key),
             self._warnings(experiment, checks),
+            phase_objectives,
         )
 
     def _mesh(self, data: Any, folder: Folder) -> MeshChoice | None:
@@ -160,11 +174,12 @@ class Assembler:
     def _variant(self, expanded: ExpandedVariant, folder: Folder) -> Variant | None:
         findings, document = self.expansion.findings, expanded.document
         data = known_keys(VariantFile, document, (), document.data, findings)
-        own = {key: value for key, value in data.items() if key != "load" and value is not None}
+        own = {key: value for key, value in data.items() if key not in {"load", "phases"} and value is not None}
         settings = read_part(VariantSettings, own, document, (), findings)
         load = None
         if "load" in data and not self.expansion.load_broken:
             load = read_part(Load, data["load"], document, ("load",), findings)
+        phases = read_phases(data.get("phases"), document, findings)
         if settings is None or load is None:
             return None
         load.mark_secret(expanded.secret_headers)
@@ -187,11 +202,18 @@ class Assembler:
         apply = [
             self._manifest(entry, document, ("apply", index), folder) for index, entry in enumerate(settings.apply)
         ]
+        if phases is not None:
+            phases.apply = [
+                self._manifest(entry, document, ("phases", "apply", index), folder)
+                for index, entry in enumerate(phases.apply)
+            ]
+        load, phases = fitted(load, phases, document, self.overrides, findings)
         return Variant(
             name=expanded.name,
             apply=apply,
             url=settings.url,
-            load=self.overrides.load_for(load, findings),
+            load=load,
+            phases=phases,
             family=expanded.key,
             matrix={axis: spell(value) for axis, value in expanded.axes.items()},
         )
@@ -218,6 +240,9 @@ class Assembler:
                             "a mesh of kind none applies nothing", document.position(("apply",), key=True), "no apply"
                         )
                     )
+                if variant.phases:
+                    where = document.position(("phases",), key=True)
+                    findings.add(Problem("a mesh of kind none applies nothing", where, "no phases"))
                 if variant.load.source != "gateway":
                     where = document.position(("load", "from"))
                     findings.add(
@@ -275,6 +300,12 @@ class Assembler:
         variants = {variant.name: variant.document.data for variant in self.expansion.variants}
         return Document(settings.file, {**settings.data, "variants": variants, "checks": checks}, values, keys)
 
+    def _said_blocks(self) -> str:
+        """What says how many blocks there are: an option, or the file at its place."""
+        if self.overrides.blocks is not None:
+            return f"--blocks {self.overrides.blocks}"
+        return "--quick" if self.overrides.quick else str(self.document.position(("blocks",)))
+
     def _warnings(self, experiment: Experiment, checks: list[Check]) -> list[str]:
         warnings = []
         if not checks and experiment.capacity is None:
@@ -282,11 +313,16 @@ class Assembler:
         tests = count_tests(checks)
         needed = blocks_needed(tests)
         if tests and experiment.blocks < needed:
-            where = self.document.position(("blocks",))
+            said = self._said_blocks()
             many = "1 comparison" if tests == 1 else f"{tests} comparisons"
             warnings.append(
-                f"{where}: {experiment.blocks} blocks can't decide {many}: inconclusive with fewer than {needed} blocks"
+                f"{said}: {experiment.blocks} {'block' if experiment.blocks == 1 else 'blocks'} can't decide {many}: "
+                f"inconclusive with fewer than {needed} blocks"
             )
+        warnings += short_phases(experiment, {one.name: one.document for one in self.expansion.variants})
+        loads = {one.name: one.document.position(("load", "arrivals")) for one in self.expansion.variants}
+        warnings += other_amounts(checks, experiment.variants, loads)
+        warnings += too_few_answers(checks, experiment.variants)
         for axis in self.expansion.unused_axes:
             where = self.document.position(("matrix", axis), key=True)
             warnings.append(f"{where}: no variant uses the matrix variable {axis}")

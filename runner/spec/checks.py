@@ -89,7 +89,12 @@ _OPERATORS = "one of " + ", ".join(Operator)
 _END = re.compile(r"$")
 _FOR = re.compile(r"\s+for\b|$")
 _AND = re.compile(r"\s+and\b|$")
-_NOT_LIVE = {"promql": "is read after the window", "capacity": "is found by a search"}
+_NOT_LIVE = {
+    "promql": "is read after the window",
+    "capacity": "is found by a search",
+    **dict.fromkeys(("time_to_detect", "time_to_recover"), "is known after the window"),
+}
+_NOT_IN_A_SECOND = {**_NOT_LIVE, "proxy": "is not read every second"}
 
 
 def parse_check(
@@ -137,6 +142,7 @@ def parse_guardrail(text: str, position: Position | None, *, inside: bool = True
     metric = read_metric(reader)
     if metric.name in _NOT_LIVE:
         raise reader.error(f"{metric.name} {_NOT_LIVE[metric.name]}, so no guardrail can watch it", start)
+    _refuse_phase(reader, metric, start, "a guardrail watches the whole load")
     operator, limit = _read_limit(reader, metric, _FOR)
     seconds = 0.0
     if reader.take(re.compile(r"\s+for\b\s*")):
@@ -147,13 +153,16 @@ def parse_guardrail(text: str, position: Position | None, *, inside: bool = True
     return Guardrail(text.strip(), metric, operator, limit, seconds, position)
 
 
-def parse_objective(text: str, position: Position | None, *, inside: bool = True) -> tuple[Condition, ...]:
-    """The objective of a capacity search: conditions joined by `and`.
+def parse_objective(
+    text: str, position: Position | None, *, inside: bool = True, seconds: bool = False
+) -> tuple[Condition, ...]:
+    """An objective, of a capacity search or of phases: conditions joined by `and`.
 
     Args:
         text: such as `p99 < 250ms and error_rate < 0.1%`.
         position: where the text's first character stands.
         inside: whether columns of the text are columns of the file.
+        seconds: whether it is asked of single seconds, in which only the load generator's figures are known.
 
     Raises:
         InputError: with the column of what is wrong, and what was expected there.
@@ -164,8 +173,10 @@ def parse_objective(text: str, position: Position | None, *, inside: bool = True
         reader.space()
         start = reader.at
         metric = read_metric(reader)
-        if metric.name in _NOT_LIVE:
-            raise reader.error(f"{metric.name} {_NOT_LIVE[metric.name]}, so no objective can hold it", start)
+        refused = _NOT_IN_A_SECOND if seconds else _NOT_LIVE
+        if metric.name in refused:
+            raise reader.error(f"{metric.name} {refused[metric.name]}, so no objective can hold it", start)
+        _refuse_phase(reader, metric, start, "an objective is the same in all of them")
         operator, limit = _read_limit(reader, metric, _AND)
         conditions.append(Condition(reader.text[start : reader.at].strip(), metric, operator, limit))
         if not reader.take(re.compile(r"\s+and\b")):
@@ -199,6 +210,11 @@ def blocks_needed(comparisons: int, alpha: float = 0.05) -> int:
     while 2.0 ** (1 - blocks) > alpha / tests:
         blocks += 1
     return blocks
+
+
+def _refuse_phase(reader: Reader, metric: Metric, start: int, why: str) -> None:
+    if metric.phase is not None:
+        raise reader.error(f"{metric} names a phase, and {why}", start, suggestion=f"Leave @{metric.phase} out")
 
 
 def _read_operator(reader: Reader) -> Operator:

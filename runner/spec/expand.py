@@ -17,7 +17,7 @@ from runner.yamlfile import Document, parse_documents, suggest
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_APART = {"vars", "matrix", "variants", "load", "checks"}
+_APART = {"vars", "matrix", "variants", "load", "phases", "checks"}
 
 
 def expand(document: Document, sets: Mapping[str, str], environ: Mapping[str, str]) -> Expansion:

@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError, Position, Problem
-from runner.spec.checks import Check, Condition, Guardrail, parse_check, parse_guardrail, parse_objective
+from runner.spec.checks import Check, Condition, Guardrail, Metric, parse_check, parse_guardrail, parse_objective
 from runner.spec.templates import RenderError, render_scalar
 from runner.yamlfile import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
+    from runner.spec.phases import Phases
     from runner.spec.variants import ExpandedVariant, Expansion
     from runner.yamlfile import Document
 
@@ -167,14 +168,41 @@ def read_guardrails(texts: Any, settings: Document, expansion: Expansion, source
     return guardrails
 
 
-def read_objective(text: str, settings: Document, expansion: Expansion, source: Source) -> tuple[Condition, ...]:
-    """The conditions of `capacity.objective`; problems go to the expansion's findings."""
-    where = settings.position(("capacity", "objective"))
+def read_objective(
+    text: str, settings: Document, expansion: Expansion, source: Source, key: str = "capacity"
+) -> tuple[Condition, ...]:
+    """The conditions of an objective, `capacity.objective` or `phases.objective`; problems go to the expansion's findings."""
+    where = settings.position((key, "objective"))
     if where in expansion.findings.failed:
         return ()
     place, inside = source.place(text, where)
     try:
-        return parse_objective(text, place, inside=inside)
+        return parse_objective(text, place, inside=inside, seconds=key == "phases")
     except InputError as error:
         expansion.findings.add(*error.problems)
         return ()
+
+
+def without_phases(checks: Sequence[Check], phases: Mapping[str, Phases | None]) -> Iterator[Problem]:
+    """Checks on phases of variants that have none, and on times of variants whose phases have no objective.
+
+    Args:
+        checks: all of the file.
+        phases: by variant; a variant that could not be read is not in it.
+    """
+    for check in checks:
+        sides = [(check.variant, check.metric), (check.baseline or check.variant, check.operand)]
+        sides += [(check.baseline, check.metric)] if check.baseline and not isinstance(check.operand, Metric) else []
+        for variant, metric in sides:
+            if not isinstance(metric, Metric) or not metric.needs_phases or variant not in phases:
+                continue
+            own = phases[variant]
+            if own is None:
+                expected = "phases: {apply: [...], before: 10s, during: 10s, after: 10s}"
+                yield Problem(f'"{check.text}": {variant} has no phases', check.position, expected)
+            elif metric.is_time_to and own.objective is None:
+                yield Problem(
+                    f'"{check.text}": the phases of {variant} have no objective to hold a second against',
+                    check.position,
+                    'phases: {objective: "p95 < 500ms and error_rate < 1%", ...}',
+                )

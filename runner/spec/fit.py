@@ -6,6 +6,7 @@ from runner.spec.metrics import Dimension, Metric, Quantity, Reader, Unit
 
 _ABSOLUTE = {
     Dimension.LATENCY: ({Unit.MILLISECONDS}, "a duration such as 2s or 500ms"),
+    Dimension.DURATION: ({Unit.MILLISECONDS}, "a duration such as 5s"),
     Dimension.SHARE: ({Unit.SHARE}, "a share such as 1%"),
     Dimension.RATE: ({Unit.RATE}, "a rate such as 20/s"),
     Dimension.COUNT: ({Unit.COUNT}, "a number such as 0"),
@@ -52,7 +53,7 @@ def fit_value(reader: Reader, metric: Metric, quantity: Quantity, at: int, expec
 
 
 def _with_unit(metric: Metric, quantity: Quantity) -> str:
-    if metric.is_latency:
+    if metric.is_latency or metric.is_time_to:
         return f'Write "{quantity.text}ms" or "{quantity.text}s"'
     if metric.dimension is Dimension.RATE:
         return f'Did you mean "{quantity.text}/s"?'

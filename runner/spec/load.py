@@ -34,6 +34,7 @@ class LoadedExperiment:
         checks: every check, parsed, of the variants that are kept.
         guardrails: every `stop_if`, parsed.
         objective: the conditions of `capacity.objective`; empty without one.
+        phase_objectives: by variant with phases, the conditions of its `phases.objective`; empty without one.
         document: the expanded file with the places of the user's file; holds secrets, never to be written.
         path: the file.
         warnings: what the user should know, a sentence each.
@@ -48,14 +49,15 @@ class LoadedExperiment:
     path: Path
     warnings: tuple[str, ...]
     secrets: frozenset[str] = field(repr=False)
+    phase_objectives: Mapping[str, tuple[Condition, ...]] = field(default_factory=dict)
 
-    def manifest_position(self, variant: str | None, index: int) -> Position:
-        """Where entry `index` of a variant's `apply` (of `setup` for None) stands in the user's file."""
-        return self.document.position(("setup", index) if variant is None else ("variants", variant, "apply", index))
+    def manifest_position(self, variant: str | None, index: int, *, phases: bool = False) -> Position:
+        """Where entry `index` of a variant's `apply` (of its phases', of `setup` for None) stands in the user's file."""
+        return self.document.position(_way(variant, index, phases=phases))
 
-    def inline(self, variant: str | None, index: int) -> Document:
-        """The inline resource at entry `index` of a variant's `apply` (of `setup` for None), with its positions."""
-        return self.document.under(*(("setup", index) if variant is None else ("variants", variant, "apply", index)))
+    def inline(self, variant: str | None, index: int, *, phases: bool = False) -> Document:
+        """The inline resource at entry `index` of a variant's `apply` (of its phases', of `setup` for None), with its positions."""
+        return self.document.under(*_way(variant, index, phases=phases))
 
     def redact(self, text: str) -> str:
         """The text without values from the environment, for anything that is written or shown."""
@@ -116,7 +118,14 @@ def load_experiment(
         path=path,
         warnings=tuple(assembled.warnings),
         secrets=secrets,
+        phase_objectives=assembled.phase_objectives,
     )
+
+
+def _way(variant: str | None, index: int, *, phases: bool) -> tuple[str | int, ...]:
+    if variant is None:
+        return "setup", index
+    return ("variants", variant, "phases", "apply", index) if phases else ("variants", variant, "apply", index)
 
 
 def _read(path: Path) -> list[Document]:

@@ -43,6 +43,8 @@ class Dimension(StrEnum):
     """What kind of thing a metric measures."""
 
     LATENCY = "latency"
+    DURATION = "duration"
+    """Of a trial, not of its requests: how long it took to break and to recover."""
     SHARE = "share"
     RATE = "rate"
     COUNT = "count"
@@ -56,6 +58,19 @@ _DIMENSIONS = {
     **dict.fromkeys(("rate", "capacity"), Dimension.RATE),
     **dict.fromkeys(("requests", "errors", "dropped", "status", "outcome", "proxy"), Dimension.COUNT),
     "promql": Dimension.UNKNOWN,
+    **dict.fromkeys(("time_to_detect", "time_to_recover"), Dimension.DURATION),
+}
+PHASES = ("before", "during", "after")
+"""What `@` may name."""
+_PHASES_SAID_OTHERWISE = {
+    **dict.fromkeys(("pre", "start", "baseline"), "before"),
+    **dict.fromkeys(("fault", "mid", "while", "outage"), "during"),
+    **dict.fromkeys(("post", "end", "recovery"), "after"),
+}
+_WITHOUT_PHASE = {
+    "promql": "is a query over the whole window",
+    "capacity": "is found by a search",
+    **dict.fromkeys(("time_to_detect", "time_to_recover"), "says itself when it is measured"),
 }
 _ARGUMENTS = {
     "status": "a status in brackets, such as status[503]; status[0] counts requests without an answer",
@@ -63,7 +78,7 @@ _ARGUMENTS = {
     "proxy": "a workload or service and a stat in brackets, such as proxy[productpage-v1 upstream_rq_timeout]",
     "promql": "an entry of collect.promql in brackets, such as promql[reviews_5xx]",
 }
-_WITHOUT_REQUEST = {"dropped", "proxy", "promql", "capacity"}
+_WITHOUT_REQUEST = {"dropped", "proxy", "promql", "capacity", "time_to_detect", "time_to_recover"}
 _SAID_OTHERWISE = {
     **dict.fromkeys(("avg", "average"), "mean"),
     **dict.fromkeys(("rps", "qps", "throughput"), "rate"),
@@ -78,12 +93,18 @@ _SAID_OTHERWISE = {
     "code": "status",
     "label": "outcome",
     "prometheus": "promql",
+    **dict.fromkeys(("ttd", "mttd", "detect", "detection_time"), "time_to_detect"),
+    **dict.fromkeys(("ttr", "mttr", "recover", "recovery_time"), "time_to_recover"),
 }
 _METRIC_NAMES = list(_DIMENSIONS)
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:\.\d+)?")
 _QUANTITY = re.compile(r"([+-])?\s*((?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)\s*(%)?")
 _AFTER_METRIC = r"\s*(?:$|[<>=!≤≥≠]|\b(?:within|for|and)\b)"
-_CLOSING = {"]": re.compile(rf"\](?={_AFTER_METRIC}|\s*\{{)"), "}": re.compile(rf"\}}(?={_AFTER_METRIC})")}
+_AT_PHASE = rf"@\w*{_AFTER_METRIC}"
+_CLOSING = {
+    "]": re.compile(rf"\](?={_AFTER_METRIC}|\s*\{{|{_AT_PHASE})"),
+    "}": re.compile(rf"\}}(?={_AFTER_METRIC}|{_AT_PHASE})"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,14 +113,16 @@ class Metric:
 
     Attributes:
         name: `p50 p75 p90 p95 p99 p99.9 mean max rate requests errors error_rate dropped status outcome proxy promql
-            capacity`.
+            capacity time_to_detect time_to_recover`.
         argument: what stands in brackets: a status, a label, `WORKLOAD STAT`, a PromQL entry's name.
         request: what stands in braces: one request name only.
+        phase: what stands after `@`: one phase only.
     """
 
     name: str
     argument: str | None = None
     request: str | None = None
+    phase: str | None = None
 
     def __str__(self) -> str:
         text = self.name
@@ -107,6 +130,8 @@ class Metric:
             text += f"[{self.argument}]"
         if self.request is not None:
             text += f"{{{self.request}}}"
+        if self.phase is not None:
+            text += f"@{self.phase}"
         return text
 
     @property
@@ -116,8 +141,18 @@ class Metric:
 
     @property
     def is_latency(self) -> bool:
-        """Whether this is a duration."""
+        """Whether this is a duration of requests."""
         return self.dimension is Dimension.LATENCY
+
+    @property
+    def is_time_to(self) -> bool:
+        """Whether this is `time_to_detect` or `time_to_recover`, one number for each trial with phases."""
+        return self.dimension is Dimension.DURATION
+
+    @property
+    def needs_phases(self) -> bool:
+        """Whether there is no such thing without phases."""
+        return self.phase is not None or self.is_time_to
 
     @property
     def quantile(self) -> float | None:
@@ -238,7 +273,28 @@ def read_metric(reader: Reader, promql: Collection[str] | None = None) -> Metric
         request = reader.until("}").strip()
         if not request:
             raise reader.error("the braces are empty", start, expected="a request name, such as p95{GET /productpage}")
-    return Metric(name, argument, request)
+    phase = _phase(reader, name) if reader.rest().startswith("@") else None
+    return Metric(name, argument, request, phase)
+
+
+def _phase(reader: Reader, metric: str) -> str:
+    """The phase after the `@` at the cursor."""
+    start = reader.at
+    if metric in _WITHOUT_PHASE:
+        raise reader.error(f"{metric} {_WITHOUT_PHASE[metric]}, so it takes no phase", suggestion="Leave the @ out")
+    reader.at += 1
+    found = reader.take(_NAME)
+    phase = found[0] if found else ""
+    expected = f"one of {', '.join(f'@{name}' for name in PHASES)}"
+    if phase not in PHASES:
+        better = _PHASES_SAID_OTHERWISE.get(phase.lower())
+        hint = f'Did you mean "{better}"?' if better else suggest(phase.lower(), PHASES)
+        raise reader.error(
+            f'"{phase}" is no phase' if phase else "a phase is missing", start, expected=expected, suggestion=hint
+        )
+    if reader.rest()[:1] in {"[", "{"}:
+        raise reader.error("the phase stands last", start, suggestion=f"Write {metric}{reader.rest()[:1]}...@{phase}")
+    return phase
 
 
 def _argument(reader: Reader, name: str, raw: str, start: int, promql: Collection[str] | None) -> str:

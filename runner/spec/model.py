@@ -5,152 +5,28 @@ Durations are seconds, rates requests per second, shares 0 to 1. The design page
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
+from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    PlainValidator,
-    PrivateAttr,
-    WithJsonSchema,
-    model_validator,
+from pydantic import BeforeValidator, Field, PrivateAttr, model_validator
+
+from runner.spec.fields import (
+    Duration,
+    HttpUrl,
+    ManifestEntry,
+    Port,
+    PositiveDuration,
+    PositiveRate,
+    Qps,
+    Rate,
+    SpecModel,
+    Text,
+    Users,
+    Whole,
+    Workers,
 )
-
-from runner.units import parse_duration, parse_rate
-
-
-class SpecModel(BaseModel):
-    """Base of everything a user writes: unknown keys are errors."""
-
-    model_config = ConfigDict(extra="forbid", populate_by_name=True)
-
-
-def _duration(value: Any) -> float:
-    if isinstance(value, str):
-        return parse_duration(value)
-    raise ValueError(f"{value!r} needs a unit: a duration such as 500ms, 2s or 3m")
-
-
-def _rate(value: Any) -> float:
-    if isinstance(value, str):
-        return parse_rate(value)
-    raise ValueError(f"{value!r} needs a unit: a rate such as 20/s or 600/m")
-
-
-def _qps(value: Any) -> Any:
-    if isinstance(value, str):
-        return parse_rate(value)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError(f"{value!r} is not a number of requests per second")  # noqa: TRY004 - pydantic gathers ValueErrors
-    if not value >= 0:
-        raise ValueError(f"{value} is not 0 or more; 0 is as fast as the connections can")
-    return value
-
-
-def _positive(value: float) -> float:
-    if value <= 0:
-        raise ValueError("must be more than zero")
-    return value
-
-
-def _finite(value: float) -> float:
-    if value == float("inf"):
-        raise ValueError("is too large")
-    return value
-
-
-def _whole(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ValueError(f"{value!r} is not a whole number")  # noqa: TRY004 - pydantic gathers ValueErrors
-    if value < 1:
-        raise ValueError(f"{value} is less than 1")
-    return value
-
-
-def _port(value: Any) -> Any:
-    if _whole(value) > 65535:  # noqa: PLR2004 - the largest there is
-        raise ValueError(f"{value} is no port: the largest is 65535")
-    return value
-
-
-def _workers(value: Any) -> Any:
-    if isinstance(value, str):
-        if value != "external":
-            raise ValueError(f"{value!r} is neither a whole number nor external")
-        return value
-    return _whole(value)
-
-
-def _text(value: Any) -> Any:
-    if isinstance(value, bool | int | float):
-        raise ValueError(f'{value!r} is not text; quote it: "{value}"')  # noqa: TRY004 - pydantic gathers ValueErrors
-    return value
-
-
-def _manifest(value: Any) -> Path | dict[str, Any]:
-    if isinstance(value, dict):
-        return value
-    if isinstance(value, str | Path) and str(value):
-        return Path(value)
-    raise ValueError(f"{value!r} is neither a manifest file nor a resource")
-
-
-def _http_url(value: Any) -> Any:
-    if not isinstance(value, str):
-        return value
-    try:
-        parts = urlsplit(value)
-        whole = bool(re.fullmatch(r"https?://[^\s/?#]+\S*", value) and parts.hostname and parts.port != 0)
-    except ValueError:  # a port that is none, brackets without an address
-        whole = False
-    if not whole:
-        raise ValueError(f"{value!r} is not a URL such as https://shop.example.org/")
-    if parts.query or parts.fragment:
-        raise ValueError(
-            f"{value!r} has a {'query' if parts.query else 'fragment'}, which belongs to the loadfile's requests"
-        )
-    return value
-
-
-_DURATION_TEXT = {
-    "type": "string",
-    "pattern": r"^\s*((\d+(\.\d+)?|\.\d+)(ns|us|µs|ms|s|m|h))+\s*$",
-    "examples": ["500ms", "2s", "3m"],
-}
-_RATE_TEXT = {"type": "string", "pattern": r"^\s*(\d+(\.\d+)?|\.\d+)\s*/\s*(s|m|h)\s*$", "examples": ["20/s", "600/m"]}
-_MANIFEST_SCHEMA = {"anyOf": [{"type": "string", "minLength": 1}, {"type": "object"}]}
-
-Duration = Annotated[float, BeforeValidator(lambda value: _finite(_duration(value))), WithJsonSchema(_DURATION_TEXT)]
-PositiveDuration = Annotated[
-    float, BeforeValidator(lambda value: _positive(_finite(_duration(value)))), WithJsonSchema(_DURATION_TEXT)
-]
-Rate = Annotated[float, BeforeValidator(lambda value: _finite(_rate(value))), WithJsonSchema(_RATE_TEXT)]
-PositiveRate = Annotated[
-    float, BeforeValidator(lambda value: _positive(_finite(_rate(value)))), WithJsonSchema(_RATE_TEXT)
-]
-Qps = Annotated[
-    float,
-    BeforeValidator(lambda value: _finite(_qps(value))),
-    WithJsonSchema({"anyOf": [{"type": "number", "minimum": 0}, _RATE_TEXT]}),
-]
-Whole = Annotated[int, BeforeValidator(_whole), WithJsonSchema({"type": "integer", "minimum": 1})]
-Workers = Annotated[
-    int | Literal["external"],
-    PlainValidator(_workers),
-    WithJsonSchema({"anyOf": [{"type": "integer", "minimum": 1}, {"type": "string", "enum": ["external"]}]}),
-]
-Port = Annotated[
-    int, BeforeValidator(_port), WithJsonSchema({"type": "integer", "minimum": 1, "examples": [5557, 15557]})
-]
-Text = Annotated[str, BeforeValidator(_text)]
-HttpUrl = Annotated[str, BeforeValidator(_http_url), WithJsonSchema({"type": "string", "pattern": "^https?://"})]
-ManifestEntry = Annotated[Path | dict[str, Any], PlainValidator(_manifest), WithJsonSchema(_MANIFEST_SCHEMA)]
-"""A manifest file, or a resource written where it is used."""
+from runner.spec.phases import Phases
+from runner.spec.rates import opening_rate
 
 
 class Stage(SpecModel):
@@ -175,6 +51,12 @@ class Arrivals(SpecModel):
         if self.stages is not None and not any(stage.rate for stage in self.stages):
             raise ValueError("every stage has a rate of zero, so nothing would arrive")
         return self
+
+    def opening(self, seconds: float) -> Arrivals:
+        """What to warm up with for `seconds`: stages give way to a constant rate, that of their beginning."""
+        if self.stages is None:
+            return self
+        return self.model_copy(update={"rate": opening_rate(self, seconds), "stages": None})
 
 
 class WorkersMaster(SpecModel):
@@ -290,6 +172,10 @@ class Tls(SpecModel):
     verify: bool = True
 
 
+GATEWAY_NAMES = frozenset({"gateway", "ingressgateway", "istio-ingressgateway"})
+"""What `load.from` may call the ingress gateway."""
+
+
 class Load(SpecModel):
     """What traffic, from where, how much."""
 
@@ -301,7 +187,8 @@ class Load(SpecModel):
     """Rendered: may hold secrets, never written to results; `secret_headers` names those made from the environment."""
     tls: Tls | None = None
     arrivals: Arrivals | None = None
-    users: Whole | None = None
+    users: Users | None = None
+    """So many, or `shape`: as many as the loadfile's own `LoadTestShape` says."""
     warmup: Duration = 5.0
     duration: PositiveDuration = 30.0
     """With `stages` and no duration of its own: as long as the stages. With `fortio.requests`: as long as their rate makes it, 0 when
@@ -353,6 +240,11 @@ class Load(SpecModel):
         return self.fortio is not None and self.fortio.requests is not None
 
     @property
+    def at_gateway(self) -> bool:
+        """Whether it enters at the ingress gateway instead of leaving from a workload."""
+        return self.source in GATEWAY_NAMES
+
+    @property
     def secret_headers(self) -> frozenset[str]:
         """Names of the headers whose values come from the environment."""
         return self._secret_headers
@@ -375,6 +267,8 @@ class ClusterTarget(SpecModel):
     namespace: Text = "default"
     app: Text = "bookinfo"
     """What the run puts there when the cluster lacks it."""
+    images: dict[str, Text] = Field(default_factory=dict)
+    """Other images for that app, by Deployment, where the cluster can't pull Istio's."""
 
 
 class ClusterMesh(SpecModel):
@@ -407,6 +301,8 @@ class Variant(SpecModel):
     url: HttpUrl | None = None
     load: Load
     """The experiment's load with this variant's overrides merged in."""
+    phases: Phases | None = None
+    """The experiment's phases, or this variant's own; `load.duration` is their sum then."""
     family: str = ""
     """Its key as written, before the matrix: variants of one key are one family."""
     matrix: dict[str, str] = Field(default_factory=dict)

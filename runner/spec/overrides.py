@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 from runner.errors import Problem
 from runner.spec.expectations import names_of, variants_named
 from runner.spec.model import Arrivals, ClusterMesh, ClusterTarget, LocalMesh, MeshChoice, NoMesh
+from runner.spec.templates import Findings
 from runner.units import parse_duration
 from runner.yamlfile import suggest
 
@@ -15,12 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.spec.model import Load
-    from runner.spec.templates import Findings
+    from runner.spec.phases import Phases
     from runner.spec.variants import ExpandedVariant
 
 QUICK_BLOCKS = 6
 QUICK_WARMUP = 1.0
 QUICK_DURATION = 4.0
+QUICK_PHASE = 4.0
 QUICK_RATE = 30.0
 """`--quick` on the design page: about 90 s for two variants."""
 
@@ -30,9 +32,10 @@ class Overrides:
     """Options of a command that win over the file.
 
     Attributes:
-        quick: 6 blocks, 1 s of warm-up, 4 s of measurement, arrivals at 30/s or more; the other options win over it.
+        quick: 6 blocks, 1 s of warm-up, 4 s of measurement (of each phase, where there are phases), arrivals at 30/s or more;
+            the other options win over it.
         blocks: how often every variant runs.
-        duration: of the measured window, as typed: `20s`. Stages are stretched to it.
+        duration: of the measured window, as typed: `20s`. Stages and phases are stretched to it.
         warmup: as typed: `5s`.
         only: names of the variants to keep, none for all; a name that the matrix expanded means all its expansions.
         mesh: the kind of mesh.
@@ -104,6 +107,13 @@ class Overrides:
         if self.quick and load.arrivals is not None:
             load.arrivals = _at_least(load.arrivals, QUICK_RATE)
         return load
+
+    def phases_for(self, written: Phases) -> Phases:
+        """A variant's phases, shortened or lengthened as the measured window is; a wrong `--duration` is told by `load_for`."""
+        duration = _seconds("--duration", self.duration, Findings(), least=True)
+        if duration:
+            return written.lasting(duration)
+        return written.each(QUICK_PHASE) if self.quick else written
 
     def kept(self, variants: Sequence[ExpandedVariant], findings: Findings) -> set[str]:
         """Names of the variants to run."""

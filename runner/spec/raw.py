@@ -10,19 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from runner.spec.model import (
-    Capacity,
-    ClusterMesh,
-    Collect,
-    HttpUrl,
-    Load,
-    LocalMesh,
-    ManifestEntry,
-    NoMesh,
-    SpecModel,
-    Text,
-    Whole,
-)
+from runner.spec.fields import HttpUrl, ManifestEntry, SpecModel, Text, Whole
+from runner.spec.model import Capacity, ClusterMesh, Collect, Load, LocalMesh, NoMesh
+from runner.spec.phases import Phases
 
 _LONGEST_NAME = 100
 Scalar = str | int | float | bool
@@ -76,6 +66,7 @@ class VariantFile(VariantSettings):
     """One config to be compared. The first variant is the baseline."""
 
     load: Load | None = Field(default=None, description="What differs from the experiment's load.")
+    phases: Phases | None = Field(default=None, description="Phases of this variant instead of the experiment's.")
     vars: dict[str, Any] = Field(default_factory=dict, description="Variables of this variant, over the experiment's.")
 
 
@@ -97,6 +88,10 @@ class ExperimentFile(Settings):
         min_length=1, description="The configs to compare. The first is the baseline."
     )
     load: Load = Field(description="What traffic, from where, how much.")
+    phases: Phases | None = Field(
+        default=None,
+        description="A change of the mesh that is switched on and off while load runs: what was before, during and after it.",
+    )
     checks: dict[str, list[Text]] = Field(
         default_factory=dict,
         description='By "VARIANT" or "VARIANT vs BASELINE": METRIC[{request name}] OP VALUE|METRIC.',

@@ -40,7 +40,7 @@ class ExpandedVariant:
         key: its key as written.
         axes: the matrix values that made it, by variable.
         scope: its variables, for its checks.
-        document: `apply`, `url` and the merged `load`, rendered.
+        document: `apply`, `url`, `phases` and the merged `load`, rendered.
         place: where its key stands.
         secret_headers: headers of its load whose values come from the environment.
         has_load: whether the file gives it a load at all.
@@ -140,6 +140,8 @@ def _expand_variant(
     load = overlay(base, over) if base and over else over or base
     if load is not None:
         content = _graft(content, "load", load)
+    if content.data.get("phases") is None and document.data.get("phases") is not None:
+        content = _graft(content, "phases", document.under("phases"))
     scope = expansion.scope.over(own, {})
     texts = [key, *texts_in(content.data), *(text for part in own.values() for text in texts_in(part.data))]
     names = frozenset().union(*(scope.uses(text) for text in texts))

@@ -160,3 +160,24 @@ def test_every_quantile_reaches_the_document(trial_of):
     found = analyse(["a"], [trial_of("a", 1, around(10))]).variants[0]
     assert found.latency_ms.p99_9 == pytest.approx(10.2, rel=0.005)
     assert found.model_dump()["latency_ms"]["p99.9"] == found.latency_ms.p99_9
+
+
+def test_latencies_are_never_compared_across_loops(blocks_of) -> None:
+    """One counts from the due moment, the other from the sending: the reason stands where the comparison would be."""
+    per_block = [[10.0] * 100 for _ in range(6)]
+    trials = [
+        *blocks_of("open", per_block),
+        *blocks_of("closed", [[20.0] * 100 for _ in range(6)], open_loop=False),
+    ]
+    found = analyse(["open", "closed"], trials)
+    latencies = [record for record in found.comparisons if record.metric != "error_rate"]
+    assert {record.metric for record in latencies} == {"p50", "p95", "p99", "mean"}
+    for record in latencies:
+        assert (record.estimate, record.low, record.outcome) == (None, None, "inconclusive")
+        assert "one is an open loop, where latency counts from the moment a request was due" in record.sentence
+    (errors,) = [record for record in found.comparisons if record.metric == "error_rate"]
+    assert errors.estimate == 0
+    assert found.headline == (
+        "closed (closed loop) against open: latencies not compared, as one is an open loop and the other a closed one, "
+        "error rate unchanged at 0 %."
+    )

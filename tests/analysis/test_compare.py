@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from runner.analysis.compare import compare, requests_needed
+from runner.analysis.compare import compare
 from runner.analysis.words import Scale
 from runner.spec.checks import Metric
+from runner.spec.comparable import requests_needed
 
 P50, P95, MEAN, ERRORS = Metric("p50"), Metric("p95"), Metric("mean"), Metric("error_rate")
 

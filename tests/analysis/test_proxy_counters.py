@@ -48,3 +48,20 @@ def test_without_the_names_a_zero_is_a_zero():
 def test_a_counter_that_moved_needs_no_list_of_names():
     check = parse_check("proxy[client upstream_rq_pending_overflow] == 3", "v", None, None)
     assert evaluate(check, [trial({OVERFLOW: 3}, {OVERFLOW})]).outcome == "held"
+
+
+@pytest.mark.parametrize(
+    ("stat", "words"),
+    [
+        ("upstrem_rq_503", "has no counter `upstrem_rq_503`"),
+        (
+            "cluster.outbound|9080||nosuch.default.svc.cluster.local;.upstream_rq_503",
+            "has no counter `cluster.outbound",
+        ),
+        ("istio_requests_total", "Istio's standard metrics are shown as requests between workloads"),
+    ],
+)
+def test_a_counter_that_can_not_exist_is_not_zero(stat, words):
+    found = evaluate(parse_check(f"proxy[client {stat}] == 0", "v", None, None), [trial({}, {OVERFLOW, TIMEOUT})])
+    assert found.outcome == "inconclusive"
+    assert words in found.reason

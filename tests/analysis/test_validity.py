@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.analysis.validity import ValidityInput, judge, mser_cut
+from runner.istio.faults import ExpectedFault
 from runner.results.document import Invalid
 from runner.results.window import Second
 
@@ -28,7 +29,7 @@ def test_a_sound_trial_is_valid_without_remarks(window_of):
             start=V,
             end=V,
             proxies=list(V),
-            faults={"delay"},
+            faults={ExpectedFault("delay")},
         )
     )
     assert found.valid
@@ -104,11 +105,13 @@ def test_config_lost_and_proxy_died(window_of):
 
 def test_a_fault_that_never_fired_is_named(window_of):
     moved = {"reviews-v2": {"http.x.fault.delays_injected": 3, "http.x.fault.aborts_injected": 0}}
-    assert codes(window_of([10]), increases=moved, faults={"delay"}) == []
-    found = judge(ValidityInput(window_of([10]), increases=moved, faults={"delay", "abort"}))
+    assert codes(window_of([10]), increases=moved, faults={ExpectedFault("delay")}) == []
+    found = judge(
+        ValidityInput(window_of([10]), increases=moved, faults={ExpectedFault("delay"), ExpectedFault("abort")})
+    )
     assert found.codes == [Invalid.FAULT_NOT_FIRED]
     assert found.notes[0].detail == "the abort fault never fired: `fault.aborts_injected` of 1 proxy did not move"
-    both = judge(ValidityInput(window_of([10]), faults={"delay", "abort"}))
+    both = judge(ValidityInput(window_of([10]), faults={ExpectedFault("delay"), ExpectedFault("abort")}))
     assert [note.code for note in both.notes] == [Invalid.FAULT_NOT_FIRED] * 2
     assert both.codes == [Invalid.FAULT_NOT_FIRED]
 

@@ -1,8 +1,11 @@
 """Whole commands, run as a user runs them, with short experiments of their own."""
 
+import http.server
 import os
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,3 +91,46 @@ def workshop(tmp_path, own_state):
     yield shop
     if list(own_state.glob("meshtrial/meshes/*")):
         shop.run("mesh", "down")
+
+
+class Server:
+    """Answers with 200, after `delay` seconds, and notes what was asked, with the moment."""
+
+    def __init__(self):
+        server = self
+        self.delay = 0.0
+        seen = self.seen = []
+        moments = self.moments = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                moments.append(time.time())
+                seen.append((self.path, self.headers["Host"]))
+                time.sleep(server.delay)
+                self.send_response(200)
+                self.send_header("content-length", "2")
+                self.end_headers()
+                self.wfile.write(b"ok")
+
+            def log_message(self, *_):
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@pytest.fixture
+def servers():
+    """Two servers of this test's own."""
+    found = [Server(), Server()]
+    yield found
+    for server in found:
+        server.close()

@@ -1,8 +1,5 @@
 """A plain URL under load, whole: nothing applied, the same verdicts, and no claim that a mesh would be needed for."""
 
-import http.server
-import threading
-
 import pytest
 
 from runner.results.store import RunFolder
@@ -37,43 +34,6 @@ class Visitor(FastHttpUser):
     def page(self):
         self.client.get("/page")
 """
-
-
-class Server:
-    """Answers with 200 and notes what was asked."""
-
-    def __init__(self):
-        seen = self.seen = []
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                seen.append((self.path, self.headers["Host"]))
-                self.send_response(200)
-                self.send_header("content-length", "2")
-                self.end_headers()
-                self.wfile.write(b"ok")
-
-            def log_message(self, *_):
-                pass
-
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def close(self):
-        self._server.shutdown()
-        self._server.server_close()
-
-
-@pytest.fixture
-def servers():
-    found = [Server(), Server()]
-    yield found
-    for server in found:
-        server.close()
 
 
 @pytest.fixture

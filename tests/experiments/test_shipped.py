@@ -38,6 +38,7 @@ VARIANTS = {
     "traffic-mirroring": ["baseline", "mirror-v2"],
     "traffic-shifting": ["all-v1", "half-v3", "all-v3"],
     "capacity-reviews-v1-v3": ["all-v1", "all-v3"],
+    "reviews-outage": ["without-timeout", "with-timeout"],
     "timeout-sweep": ["no-timeout", "timeout-0.2s", "timeout-0.5s", "timeout-0.8s", "timeout-1.3s", "timeout-2s"],
 }
 SECTIONS = {
@@ -51,6 +52,7 @@ SECTIONS = {
     "traffic-shifting": "Shifting Traffic",
     "capacity-reviews-v1-v3": "Shifting Traffic",
     "timeout-sweep": "Setting Request Timeouts",
+    "reviews-outage": "Setting Request Timeouts",
 }
 
 each = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
@@ -204,7 +206,10 @@ def test_a_quick_run_can_decide_its_comparisons(path: Path) -> None:
         assert check.metric.request is None, "too few requests of one name in a quick trial"
         share = check.metric.quantile
         assert share is not None
-        assert load.arrivals.rate * load.duration * (1 - share) >= 50
+        phases = found.experiment.variants[check.variant].phases
+        # a second of each phase goes to the switch
+        seconds = getattr(phases, check.metric.phase) - 1 if phases and check.metric.phase else load.duration
+        assert load.arrivals.rate * seconds * (1 - share) >= 50
 
 
 def test_every_manifest_is_used() -> None:

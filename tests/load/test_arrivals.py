@@ -3,13 +3,15 @@ from __future__ import annotations
 import itertools
 import math
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runner.load.arrivals import expected, peak_rate, schedule
+from runner.load.arrivals import schedule
 from runner.load.child.recorder import counted
 from runner.results.histogram import Histogram
 from runner.spec.model import Arrivals
+from runner.spec.rates import expected, opening_rate, peak_rate
 
 rates = st.integers(min_value=1, max_value=400)
 lengths = st.floats(min_value=0.2, max_value=20)
@@ -89,6 +91,26 @@ def test_a_ramp_grows_denser_and_the_last_rate_is_held():
     by_second = [sum(second <= moment < second + 1 for moment in due) for second in range(6)]
     assert by_second[:4] == sorted(by_second[:4])
     assert by_second[4:] == [100, 100]
+
+
+@pytest.mark.parametrize(
+    ("pairs", "rate"),
+    [
+        ([(100, 10), (200, 10)], 25),  # the first 5 s of a ramp from 0 to 100/s in 10 s
+        ([(100, 1), (100, 20)], 90),  # a step: 50 arrivals in its first second, then 100 a second
+        ([(0, 10), (100, 10)], 25),  # nothing for 10 s: the warm-up is what comes after
+        ([(20, 1), (20, 10), (200, 1)], 18),  # a spike later on is no warm-up
+    ],
+)
+def test_a_warm_up_has_the_rate_of_the_profiles_beginning(pairs, rate):
+    assert opening_rate(in_stages(pairs), 5) == pytest.approx(rate)
+    assert opening_rate(at_rate(30), 5) == 30
+
+
+@given(stages, lengths)
+def test_a_warm_up_never_asks_for_more_than_the_profile_does(pairs, seconds):
+    arrivals = in_stages(pairs)
+    assert 0 < opening_rate(arrivals, seconds) <= peak_rate(arrivals, 100) + 1e-9
 
 
 @given(st.lists(st.integers(min_value=0, max_value=60_000_000)))

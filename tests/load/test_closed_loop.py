@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import itertools
 
+import pytest
+
 
 def requests(second):
     return sum(cell.requests for by_status in second.cells.values() for cell in by_status.values())
@@ -79,3 +81,53 @@ def test_no_more_users_than_asked_for_are_ever_busy(drive, plan_for):
     assert set(labels) <= {"1", "2", "3"}
     assert "3" in labels
     assert sum(labels.values()) == requests(window.whole())
+
+
+SHAPED = """
+    from locust import FastHttpUser, LoadTestShape, constant, task
+
+    class Reader(FastHttpUser):
+        wait_time = constant(0.05)
+        weight = 3
+
+        @task
+        def read(self):
+            self.client.get("/read")
+
+    class Writer(Reader):
+        weight = 1
+
+        @task
+        def read(self):
+            self.client.post("/write")
+
+    class Steps(LoadTestShape):
+        def tick(self):
+            time = self.get_run_time()
+            if time < 0.9:
+                return (4, 4)
+            if time < 1.9:
+                return (12, 12)
+            return (4, 12, [Reader]) if time < 2.9 else None
+"""
+
+
+@pytest.mark.parametrize("shared", [{}, {"processes": 2}], ids=["alone", "processes"])
+def test_a_load_shape_says_how_many_users_there_are(drive, plan_for, server, shared):
+    driver = drive(SHAPED, **shared)
+    driver.start()
+    for _ in range(2):
+        window = driver.drive(plan_for(users="shape", seconds=4.0))
+        assert not window.open_loop
+        assert window.drained
+        sent = [sum(cell.requests for by in second.cells.values() for cell in by.values()) for second in window.seconds]
+        sent += [0] * (4 - len(sent))
+        # so many as users allow at 20 a second each, fewer on a busy machine, three times as many in the second step
+        assert sent[0] <= 4 * 21
+        assert 1.5 * sent[0] < sent[1] <= 12 * 21
+        assert sent[2] < sent[1]
+        assert sent[3] <= 8  # what had begun before
+        by_second = [set(second.cells) for second in window.seconds]
+        assert by_second[0] == by_second[1] == {"/read", "/write"}
+        assert sum(sent) == len(server.seen())
+        server.ask("/__forget")

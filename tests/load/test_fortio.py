@@ -303,3 +303,52 @@ def test_a_fortio_that_dies_midway_is_told(driver, at):
 def test_a_name_that_nobody_knows_is_told_in_fortios_words(driver, at):
     with pytest.raises(DriverError, match=r"ended without a result \(exit code 1\)(.|\n)*nowhere\.invalid"):
         driver(qps=20).drive(at(url="http://nowhere.invalid"))
+
+
+@pytest.fixture
+def elsewhere(fortio, tmp_path, monkeypatch):
+    """A driver whose fortio runs behind a command line, as in a pod: `env` stands for the way there."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "fortio").symlink_to(fortio)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
+
+    def make(**keys):
+        return FortioDriver(FortioLoad.model_validate(keys), work_directory=tmp_path / "work", elsewhere=True)
+
+    return make
+
+
+def test_a_fortio_that_runs_elsewhere_tells_as_much_as_one_that_runs_here(elsewhere, at, server):
+    made = elsewhere(path="/page?status=503&every=4", connections=3, qps=0, requests=40)
+    assert made.version == ""
+    made.settle(("env",))
+    assert made.version.count(".") == 2
+    seen = []
+    window = made.drive(at(command=("env",)), seen.append)
+    assert window.series
+    assert window.generator_cpu > 0
+    assert statuses(window) == {"/page?status=503&every=4": {"200": 30, "503": 10}}
+    assert len(server.seen("/page")) >= 40
+    assert not children()
+
+
+def test_a_fortio_that_runs_elsewhere_can_be_stopped(elsewhere, at):
+    made = elsewhere(path="/page", connections=2, qps=50)
+    made.settle(("env",))
+    stop = Event()
+    window = made.drive(at(seconds=60.0, command=("env",)), lambda _: stop.set(), stop)
+    assert window.stopped
+    assert window.whole().cells
+    assert not children()
+
+
+def test_what_needs_files_of_this_machine_is_refused_elsewhere(elsewhere, tmp_path):
+    with pytest.raises(InputError, match=r"fortio\.payload_file: fortio runs in a pod"):
+        elsewhere(payload_file=tmp_path / "body")
+
+
+def test_a_pod_without_fortio_is_told(elsewhere, monkeypatch):
+    made = elsewhere()
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(DriverError, match="does not tell its version"):
+        made.settle(("/usr/bin/env", "PATH=/nowhere"))

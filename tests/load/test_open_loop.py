@@ -475,7 +475,8 @@ def test_a_load_test_shape_is_left_out_and_said_so(drive, plan_for):
     """
     )
     driver.start()
-    assert driver.notes == ["Steps is left out: the experiment says how much load there is"]
+    assert driver.shape == "Steps"
+    assert driver.notes == ["Steps is followed with `users: shape` only: the experiment says how much load there is"]
     assert requests(driver.drive(plan_for(rate="20/s", seconds=0.5)).whole()) == 10
 
 

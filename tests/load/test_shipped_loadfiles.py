@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -122,9 +123,93 @@ def test_http_refuses_a_list_it_cannot_read(shipped):
     assert Path(caught.value.problems[0].where.file).name == "http.py"
 
 
-def test_both_run_in_plain_locust(server):
+LOG = """\
+[2026-11-24T07:04:54.123Z] "GET /productpage HTTP/1.1" 200 - via_upstream - "-" 0 5183 12 11 "-" "curl" "x" "h" "127.0.0.1:9080"
+10.0.0.7 - bob [24/Nov/2026:07:04:55 +0000] "GET /reviews/17?page=2 HTTP/2.0" 200 12 "https://shop/" "Mozilla/5.0"
+{"method":"HEAD","path":"/health","response_code":200}
+{"request":"GET /reviews/18 HTTP/1.1","status":200}
+{"request_method":"GET","request_uri":"/productpage"}
+[2026-11-24T07:04:56.000Z] "POST /login HTTP/1.1" 302 - via_upstream - "-" 31 0 2 2 "-" "curl" "x" "h" "127.0.0.1:9080"
+[2026-11-24T07:04:57.000Z] "- - HTTP/1.1" 400 DPE http1.codec_error - "-" 0 11 0 - "-" "-" "-" "-" "-"
+{"method":
+10.0.0.8 - - [24/Nov/2026:07:05:00 +0000] "GET http://shop/basket/0f8fad5b-d9cb-469f-a165-70867728950e HTTP/1.1" 200 1 "-" "-"
+"""
+
+
+def requests_of(text, methods=("GET", "HEAD")):
+    found = "[one and [one.method, one.path, one.name, weight] for one, weight in read(value[0], set(value[1]))]"
+    return in_plain_python("path_mix.py", found, [text, list(methods)])
+
+
+def test_path_mix_reads_the_access_logs_there_are():
+    logged = [
+        ["GET", "/productpage", "/productpage", 1.0],
+        ["GET", "/reviews/17?page=2", "/reviews/:id", 1.0],
+        ["HEAD", "/health", "HEAD /health", 1.0],
+        ["GET", "/reviews/18", "/reviews/:id", 1.0],
+        ["GET", "/productpage", "/productpage", 1.0],
+    ]
+    basket = "/basket/0f8fad5b-d9cb-469f-a165-70867728950e"
+    last = ["GET", basket, "/basket/:id", 1.0]
+    assert requests_of(LOG) == [*logged, None, None, None, last]
+    posted = requests_of(LOG, ["POST"])
+    assert [one for one in posted if one] == [["POST", "/login", "POST /login", 1.0]]
+
+
+def test_path_mix_reads_a_list():
+    listed = requests_of("# the shop\n/cart 3\n\npost /order/7 .5\nGET /\n")
+    assert listed == [["GET", "/cart", "/cart", 3], ["POST", "/order/7", "POST /order/:id", 0.5], ["GET", "/", "/", 1]]
+
+
+@pytest.mark.parametrize("text", ["/a\nFETCH /b", "/a\ncart", "/a\n/b 0", "/a\n/b -1", "/a\nGET"])
+def test_path_mix_reads_nothing_else(text):
+    with pytest.raises(subprocess.CalledProcessError) as caught:
+        requests_of(text)
+    assert "ValueError: line 2: " in caught.value.stderr
+
+
+def test_path_mix_asks_in_the_recorded_proportions(shipped, plan_for, server, tmp_path):
+    (tmp_path / "paths.txt").write_text("/often 8\nPOST /order/7 1\n/seldom?x=1 1\n")
+    driver = shipped("path_mix.py", args=["--recorded", str(tmp_path / "paths.txt")])
+    seen = counts(driver.drive(plan_for(rate="200/s")))
+    assert set(seen) == {("/often", "200"), ("POST /order/:id", "200"), ("/seldom", "200")}
+    assert sum(seen.values()) == len(server.seen()) == 200
+    assert 130 < seen["/often", "200"] < 190
+
+
+def test_path_mix_asks_in_the_recorded_order(shipped, plan_for, server, tmp_path, monkeypatch):
+    (tmp_path / "shop.log").write_text("\n".join(f'"GET /page-{n} HTTP/1.1"' for n in range(100)))
+    monkeypatch.setenv("LOADFILE_RECORDED", "shop.log")
+    monkeypatch.setenv("MESHTRIAL_EXPERIMENT", str(tmp_path / "shop.yaml"))
+    driver = shipped("path_mix.py", args=["--in-order"], processes=2)
+    for _ in range(2):
+        driver.drive(plan_for(rate="40/s"))
+        assert sorted(one["path"] for one in server.seen()) == sorted(f"/page-{n}" for n in range(40))
+        server.ask("/__forget")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        ([], "ValueError: --recorded is missing"),
+        (["--recorded", "no-such.log"], "--recorded no-such.log: no such file beside the experiment or in"),
+        (["--recorded", "{}/shop.log"], "none of its 1 lines is a request with GET or HEAD"),
+        (["--recorded", "{}/list.txt"], "line 1: 'what' is neither of an access log nor "),
+    ],
+)
+def test_path_mix_refuses_what_is_no_recording(shipped, tmp_path, args, told):
+    (tmp_path / "shop.log").write_text('"POST /login HTTP/1.1" 302\n')
+    (tmp_path / "list.txt").write_text("what\n")
+    with pytest.raises(InputError, match=re.escape(told)) as caught:
+        shipped("path_mix.py", args=[one.replace("{}", str(tmp_path)) for one in args])
+    assert Path(caught.value.problems[0].where.file).name == "path_mix.py"
+
+
+def test_all_run_in_plain_locust(server, tmp_path, monkeypatch):
+    (tmp_path / "paths.txt").write_text("/recorded\n")
+    monkeypatch.setenv("LOADFILE_RECORDED", str(tmp_path / "paths.txt"))
     running = []
-    for name in ("bookinfo.py", "http.py"):
+    for name in ("bookinfo.py", "http.py", "path_mix.py"):
         command = [sys.executable, "-m", "locust", "-f", str(LOADFILES / name), "--headless", "--only-summary"]
         command += ["-u", "4", "-r", "10", "-t", "3s", "--host", server.url]
         running.append(subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
@@ -134,3 +219,4 @@ def test_both_run_in_plain_locust(server):
         assert "Traceback" not in errors
     assert len(server.seen("/productpage")) >= 4
     assert len(server.seen("/")) >= 4
+    assert len(server.seen("/recorded")) >= 4

@@ -206,7 +206,9 @@ def test_a_local_worker_that_is_killed_ends_the_window_with_its_name(drive, plan
     driver.start()
     everyone = descendants(driver)
 
-    with pytest.raises(DriverError, match=rf"process {everyone[2]}\) of 2 died: killed by SIGKILL; the end of its log"):
+    with pytest.raises(
+        DriverError, match=rf"process {everyone[2]}\) of 2 died: killed by SIGKILL; the last that it said"
+    ):
         driver.drive(plan_for(seconds=30), watch=lambda _: os.kill(everyone[2], signal.SIGKILL))
     driver.close()
     assert gone(everyone) == []

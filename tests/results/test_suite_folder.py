@@ -1,6 +1,7 @@
 """The suite's folder on disk."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -26,6 +27,21 @@ def test_it_holds_runs_that_list_finds(tmp_path):
     assert again.run_folder(entry).document().experiment == "request timeout"
     assert [found.path for found in find_runs(tmp_path / "results")] == [run.path]
     assert SuiteFolder.open(run.path) is None
+
+
+def test_a_folder_that_nobody_may_look_into_hides_no_other_run(tmp_path, monkeypatch):
+    run = RunFolder.create(tmp_path, "mine")
+    (tmp_path / "locked").mkdir()
+    exists = Path.exists
+
+    def looked(path):
+        if path.parent.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", looked)
+    assert [found.path for found in find_runs(tmp_path)] == [run.path]
+    assert find_runs(tmp_path / "locked") == []
 
 
 def test_a_folder_that_lies_elsewhere_or_is_gone_is_not_opened(tmp_path):

@@ -148,7 +148,7 @@ def test_an_app_file_is_found_beside_the_experiment(project) -> None:
         ("question: x\n", "1:1: variants is missing"),
         ("variants: [a]\n", "1:11: variants should be a mapping"),
         ("variants: {a: [istio/delay.yaml]}\n", "1:15: a should be a mapping"),
-        ("variants: {a: {aply: []}}\n", '1:16: unknown key "aply"; expected one of apply, url, load, vars'),
+        ("variants: {a: {aply: []}}\n", '1:16: unknown key "aply"; expected one of apply, url, load, phases, vars'),
         ("variants: {a: {apply: istio/delay.yaml}}\n", "1:23: apply: should be a list"),
         ("variants: {a: {apply: [3]}}\n", "1:24: apply.0: 3 is neither a manifest file nor a resource"),
         ("variants: {a: {apply: [istio/dela.yaml]}}\n", 'expected a manifest. Did you mean "istio/delay.yaml"?'),
@@ -208,7 +208,9 @@ def test_what_is_wrong_is_named_at_its_place(project, text, expected) -> None:
         ("{locust: {file: f}, arrivals: 20/s}", "load.arrivals: should be a mapping"),
         ("{locust: {file: f}, arrivals: {stages: []}}", "load.arrivals.stages: is empty"),
         ("{locust: {file: f}, arrivals: {stages: [{rate: -5/s, duration: 1s}]}}", "'-5/s' is not a rate"),
-        ("{locust: {file: f}, arrivals: {stages: [{rate: 5/s, duration: -1s}]}}", "'-1s' is not a duration"),
+        ("{locust: {file: f}, arrivals: {stages: [{rate: 5/s, duration: -1s}]}}", "or 3m: it is less than zero"),
+        ("{locust: {file: f}, arrivals: {stages: [{rate: 5/s, duration: 0s}]}}", "stages.0.duration: must be more than"),
+        ("{locust: {file: f}, duration: -2s}", "load.duration: '-2s' is not a duration"),
         ("{locust: {file: f}, arrivals: {stages: [{rate: 0/s, duration: 1s}]}}", "nothing would arrive"),
         ("{locust: {file: f}, arrivals: {rate: 1/s, distribution: even}}", "should be 'uniform' or 'poisson'"),
         ("{locust: {file: f}, duration: 0s}", "1:37: load.duration: must be more than zero"),
@@ -423,7 +425,7 @@ def test_the_mesh_can_be_another_one(project) -> None:
 
 
 def test_too_few_blocks_are_worth_a_warning(project) -> None:
-    text = "variants: {a: , b: }\nblocks: 6\nchecks: {b vs a: [p50 <= +10%, p95 <= +10%, requests == requests]}\n"
+    text = "variants: {a: , b: }\nblocks: 6\nchecks: {b vs a: [p50 <= +10%, p75 <= +10%, requests == requests]}\n"
     (warning,) = project.load(text).warnings
     assert warning.endswith(":2:9: 6 blocks can't decide 2 comparisons: inconclusive with fewer than 7 blocks")
     assert project.load(text, overrides=Overrides(blocks=7)).warnings == ()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import logging
 import os
 import random
+import resource
 import sys
 import traceback
 from dataclasses import replace
@@ -20,6 +22,7 @@ import locust.main
 from gevent.event import Event
 from locust.runners import STATE_RUNNING, STATE_STOPPED, LocalRunner, MasterRunner, WorkerRunner
 
+from runner.load import feed
 from runner.load.child import gate
 from runner.load.child.closed_loop import ClosedPool
 from runner.load.child.link import Fds, Link, die_with_parent, outlive_parent
@@ -28,10 +31,12 @@ from runner.load.child.open_loop import OpenPool
 from runner.load.child.recorder import Recorder, RequestListener
 from runner.load.child.relay import Relay
 from runner.load.child.sessions import Sessions
+from runner.load.child.shaped_loop import ShapedPool
 from runner.load.child.worker_link import WorkerLink, join_of
 from runner.load.wire import (
     FDS_VARIABLE,
     LOADFILE_VARIABLE,
+    SHAPE,
     TICKET_VARIABLE,
     WORKERS_VARIABLE,
     Done,
@@ -48,6 +53,7 @@ from runner.load.wire import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from locust import LoadTestShape
     from locust.env import Environment
 
 logger = logging.getLogger("locust.meshtrial")
@@ -73,6 +79,7 @@ class Agent:
         self._stop = Event()
         self._standard = {name: module for name, module in sys.modules.items() if name in sys.stdlib_module_names}
         self._environment: Environment | None = None
+        self._shape: LoadTestShape | None = None
         self._link: Link | WorkerLink | None = None
         self._relay: Relay | None = None
 
@@ -82,6 +89,7 @@ class Agent:
         """Hook into Locust; called when the plugin is loaded, before the user's file is."""
         if self._fds is not None or self._ticket:  # a worker that was started elsewhere has a life of its own
             die_with_parent()
+        _open_as_many_files_as_allowed()
         gate.install()
         self._sessions.install()
         self._patch_pytest_loading()
@@ -133,6 +141,7 @@ class Agent:
         hello = Hello(
             os.getpid(), role, index, locust.__version__, [cls.__name__ for cls in environment.user_classes], notes
         )
+        hello = replace(hello, shape=type(self._shape).__name__ if self._shape else "")
         if self._workers and isinstance(runner, MasterRunner) and isinstance(self._link, Link):
             outlive_parent()  # the link's end tells, and then the workers are told
             own = join_of(environment, Path(self._loadfile), hello, self._ticket)
@@ -164,9 +173,10 @@ class Agent:
         environment.locustfile = Path(self._loadfile).name
         if environment.shape_class is not None:
             notes.append(
-                f"{type(environment.shape_class).__name__} is left out: the experiment says how much load there is"
+                f"{type(environment.shape_class).__name__} is followed with `users: shape` only: "
+                "the experiment says how much load there is"
             )
-            environment.shape_class = None
+            self._shape, environment.shape_class = environment.shape_class, None
         options = environment.parsed_options
         options.run_time = None
         options.exit_code_on_error = (
@@ -236,6 +246,7 @@ class Agent:
             self._driving.join()
         self._stop.clear()
         self._number = plan.window
+        feed.begin_window(plan.seed, max(plan.index, 0), plan.of)
         try:
             fresh = self._make_pool(plan, environment)
         except OSError as error:
@@ -245,8 +256,8 @@ class Agent:
         pool = self._pool
         if isinstance(pool, OpenPool) and plan.arrivals is not None:
             pool.prepare(plan, plan.arrivals)
-        elif isinstance(pool, ClosedPool) and plan.users is not None:
-            pool.prepare(plan, plan.users)
+        elif isinstance(pool, ClosedPool):
+            pool.prepare(plan, plan.users if isinstance(plan.users, int) else 0)
         if pool is not None:
             pool.drain(plan.drain)
             if fresh:
@@ -272,7 +283,10 @@ class Agent:
         for cls in environment.user_classes:
             cls.host = plan.target.url
         if plan.index >= 0:
-            self._pool = OpenPool(environment) if plan.users is None else ClosedPool(environment)
+            if plan.users == SHAPE and self._shape is not None:
+                self._pool = ShapedPool(environment, self._shape)
+            else:
+                self._pool = OpenPool(environment) if plan.users is None else ClosedPool(environment)
         self._pool_is_for = wanted
         environment.stats.clear_all()
         environment.events.test_start.fire(environment=environment)
@@ -338,6 +352,13 @@ class Agent:
         if self._relay is not None:
             self._relay.see_off()
         environment.runner.quit()
+
+
+def _open_as_many_files_as_allowed() -> None:
+    """Every user holds a connection; Locust itself raises the limit to 10,000 files only."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS takes no unlimited soft limit
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 _agent: Agent | None = None

@@ -82,9 +82,13 @@ class ClosedPool(Pool):
         while not self._open and seat.seated:
             self._park(seat, taskset)
 
+    def may_work(self, seat: Seat) -> bool:  # noqa: ARG002 - for pools of which some rest
+        """Whether the user of `seat` works in this window."""
+        return True
+
     def next_work(self, seat: Seat, taskset: TaskSet) -> Work:
         """The next task, at once while the window is open."""
-        while not self._open or self.recorder is None:
+        while not self._open or self.recorder is None or not self.may_work(seat):
             self._park(seat, taskset)
         self.in_flight += 1
         work = self._works.get(seat.number)

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 import gevent
 from gevent.event import Event
 
-from runner.load.arrivals import peak_rate, schedule
+from runner.load.arrivals import schedule
 from runner.load.child.alarm import Alarm
 from runner.load.child.pool import Pool, Seat, distribute
 from runner.load.child.recorder import Recorder, Work
+from runner.spec.rates import peak_rate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -34,15 +34,17 @@ _IDLE_SPIN = 0.1
 _DRAIN_POLL = 0.001
 
 
-def distribute(environment: Environment, users: int, processes: int) -> list[dict[str, int]]:
-    """How Locust itself spreads users over classes (weights, fixed counts) and processes.
+def distribute(
+    environment: Environment, users: int, processes: int, classes: list[type[User]] | None = None
+) -> list[dict[str, int]]:
+    """How Locust itself spreads users over classes (weights, fixed counts; only some of them when given) and processes.
 
     Returns:
         For each process, the number of users by class name.
     """
     nodes = [WorkerNode(id=f"process_{index:06d}") for index in range(processes)]
     dispatcher = environment.dispatcher_class(worker_nodes=nodes, user_classes=environment.user_classes)
-    dispatcher.new_dispatch(target_user_count=users, spawn_rate=users)
+    dispatcher.new_dispatch(target_user_count=users, spawn_rate=users, user_classes=classes)
     spread = list(dispatcher)[-1]
     return [dict(spread[node.id]) for node in nodes]
 

@@ -11,6 +11,7 @@ from runner.mesh.local.appfile import GATEWAY
 from runner.mesh.local.topology import LOW_PORT_OFFSET
 from runner.mesh.local.translate import ProxyPaths, translate
 from runner.mesh.local.translate.registry import Registry
+from runner.spec.model import GATEWAY_NAMES
 from runner.yamlfile import suggest
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from runner.mesh.local.topology import Pod, Topology
     from runner.mesh.local.translate.registry import MeshService
 
-GATEWAY_NAMES = frozenset({"gateway", "ingressgateway", GATEWAY})
 HTTP_PORT = 80
 """The port of a host that names none."""
 

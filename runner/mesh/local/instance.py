@@ -122,10 +122,8 @@ class Instance:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 holder = path.read_text(encoding="utf-8").strip() or "another command"
-                raise MeshError(
-                    f"the mesh is in use by {holder}",
-                    advice="Wait for it to end, or use --fresh to have a mesh of your own",
-                ) from None
+                other = "" if who.startswith("meshtrial mesh ") else ", or use --fresh to have a mesh of your own"
+                raise MeshError(f"the mesh is in use by {holder}", advice=f"Wait for it to end{other}") from None
             os.ftruncate(lock, 0)
             os.write(lock, f"{who} (process {os.getpid()})".encode())
             yield

@@ -14,12 +14,13 @@ from runner.mesh.local import launch
 from runner.mesh.local.access_log import lines_between
 from runner.mesh.local.admin import AdminClient, AdminFleet
 from runner.mesh.local.appfile import find_app, load_app
-from runner.mesh.local.entry import GATEWAY_NAMES, entry_problems, find_pod, split_host, workloads_by_service
+from runner.mesh.local.entry import entry_problems, find_pod, split_host, workloads_by_service
 from runner.mesh.local.instance import living_instances, standing_instance
 from runner.mesh.local.preview import check_state, without_declared
 from runner.mesh.local.translate import translate
 from runner.mesh.local.translate.names import listen_port
 from runner.mesh.local.xds import held_versions, push
+from runner.spec.model import GATEWAY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -131,6 +132,10 @@ class LocalMesh:
             InputError: the state can't be held by the embedded mesh.
         """
         return check_state(self._app, self.instance.topology, resources)
+
+    def missing_app(self) -> list[Resource]:
+        """Nothing: an embedded mesh is made for its app."""
+        return []
 
     def entry_problems(self, resources: Sequence[Resource], source: str, host: str | None) -> list[tuple[str, Problem]]:
         """What is wrong with a load's `from` and `host` in a state, each under its key."""

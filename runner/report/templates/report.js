@@ -209,7 +209,7 @@
     return values;
   }
 
-  // Shades every second block, marks each trial with its variant's colour, and hatches the trials that do not count.
+  // Shades every second block and the time in which a change was switched on, marks each trial with its variant's colour, and hatches the trials that do not count.
   function ground(u) {
     const { ctx, bbox } = u, ratio = devicePixelRatio || 1;
     const px = (x) => Math.round(Math.min(Math.max(u.valToPos(x, "x", true), bbox.left), bbox.left + bbox.width));
@@ -222,6 +222,11 @@
     layout.trials.forEach((place, index) => {
       const trial = data.trials[index], from = px(place.from), to = px(place.to);
       if (to <= from) return;
+      if (trial.on) {
+        const start = px(place.from + trial.on[0] / data.step), end = px(place.from + trial.on[1] / data.step);
+        ctx.fillStyle = withAlpha(css("--bad"), 0.1);
+        ctx.fillRect(start, bbox.top, end - start, bbox.height);
+      }
       ctx.fillStyle = ink(data.variants[trial.v], 0.9);
       ctx.fillRect(from, bbox.top + bbox.height - 3 * ratio, to - from, 3 * ratio);
       if (!trial.why) return;

@@ -12,9 +12,9 @@ from runner.mesh.local.translate.service import default_route, domains
 from runner.mesh.local.translate.virtual_service import RouteContext, http_routes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
-    from runner.istio.resource import Resource
+    from runner.istio.resource import Resource, ResourceKey
     from runner.istio.virtual_service import VirtualService
     from runner.mesh.local.topology import Pod
     from runner.mesh.local.translate.registry import Bound, MeshService, Registry
@@ -66,6 +66,7 @@ class _VirtualHosts:
     sources: list[Resource] = field(default_factory=list)
     _names: set[str] = field(default_factory=set)
     _domains: set[str] = field(default_factory=set)
+    _noted: set[ResourceKey] = field(default_factory=set)
 
     def add(self, name: str, host_domains: list[str], routes: list[Message], sources: tuple[Resource, ...]) -> None:
         free = [domain for domain in host_domains if domain.lower() not in self._domains]
@@ -76,24 +77,31 @@ class _VirtualHosts:
         self.hosts.append(
             {"name": name, "domains": free, "routes": routes, "include_request_attempt_count": True},
         )
-        self.sources += [source for source in sources if source not in self.sources]
+        self._note(sources)
 
     def take(self, other: _VirtualHosts) -> None:
         for host in other.hosts:
             self.add(host["name"], host["domains"], host["routes"], ())
-        self.sources += [source for source in other.sources if source not in self.sources]
+        self._note(other.sources)
+
+    def _note(self, sources: Iterable[Resource]) -> None:
+        for source in sources:
+            if source.key not in self._noted:
+                self._noted.add(source.key)
+                self.sources.append(source)
 
 
 def _virtual_hosts(registry: Registry, pod: Pod, port: int, *, named: bool) -> _VirtualHosts:
     """The virtual hosts of one port; `named`: the `Host` must name the port, unless it is 80."""
     found = _VirtualHosts()
     services = registry.on_port(port)
+    by_host = {service.host.lower(): service for service in services}
     routed: set[str] = set()
     context = RouteContext(registry, pod, port, names.listen_port(port))
     for rule in registry.virtual_services:
         if not rule.visible_from(pod.namespace, rule.spec.export_to) or not _in_mesh(rule):
             continue
-        matching, others = _split_hosts(rule, registry, services)
+        matching, others = _split_hosts(rule, registry, by_host)
         if not matching and port != _PLAIN_HTTP:
             continue
         routes = http_routes(rule, context)
@@ -128,14 +136,17 @@ def _in_mesh(rule: Bound[VirtualService]) -> bool:
 
 
 def _split_hosts(
-    rule: Bound[VirtualService], registry: Registry, services: list[MeshService]
+    rule: Bound[VirtualService], registry: Registry, services: Mapping[str, MeshService]
 ) -> tuple[list[MeshService], list[str]]:
-    """The services on a port that a VirtualService is about, and the hosts in it that are no service at all."""
+    """The services on a port (by host, in small letters) that a VirtualService is about, and its hosts that are no service at all."""
     matching: list[MeshService] = []
     others: list[str] = []
     for written in rule.spec.hosts:
         host = full_host(written, rule.namespace).lower()
-        here = [service for service in services if host_matches(host, service.host)]
+        if host.startswith("*"):
+            here = [service for service in services.values() if host_matches(host, service.host)]
+        else:
+            here = [services[host]] if host in services else []
         matching += [
             service for service in here if service not in matching and not _closer(rule, host, service, registry)
         ]
