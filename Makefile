@@ -1,5 +1,5 @@
 # `make demo` and `make test` do all their own set-up: python3 (3.11 or newer), its venv module and make are enough.
-.PHONY: demo test lint types bench lock clean help
+.PHONY: demo test cluster-up cluster-down test-cluster lint types bench lock clean help
 .DEFAULT_GOAL := help
 
 PYTHON ?= python3
@@ -9,7 +9,7 @@ PIP := $(BIN)/pip --disable-pip-version-check --quiet --no-input
 DEMO_RESULTS ?= results
 
 help:  ## list what can be made
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST)
 
 # What is installed is decided by the lock files alone; a stamp says which of them the environment holds.
 $(VENV)/run.stamp: requirements.lock pyproject.toml
@@ -33,8 +33,18 @@ demo: $(VENV)/run.stamp  ## a quick run of the request-timeout experiment, and w
 LOADED := tests/load tests/cli tests/e2e tests/docs
 
 test: $(VENV)/dev.stamp  ## all tests
-	@$(BIN)/python -m pytest -q -n 2 $(addprefix --ignore=,$(LOADED))
+	@$(BIN)/python -m pytest -q -n 2 $(addprefix --ignore=,$(LOADED) tests/cluster)
 	@$(BIN)/python -m pytest -q $(wildcard $(LOADED))
+
+# A real Kubernetes with Istio on this machine; needs root, Go and a few of Debian's packages, which it names.
+cluster-up: $(VENV)/dev.stamp  ## a real cluster with Istio on this machine (root); the last line is its kubeconfig
+	@$(BIN)/python -m tests.cluster.rig up
+
+cluster-down:  ## end it; nothing is left but what was built
+	@$(BIN)/python -m tests.cluster.rig down
+
+test-cluster: $(VENV)/dev.stamp  ## the tests on a real cluster: that one, or the one of MESHTRIAL_KUBECONFIG
+	@$(BIN)/python -m tests.cluster.rig run $(BIN)/python -m pytest -q tests/cluster
 
 lint: $(VENV)/dev.stamp  ## ruff, import contracts and types
 	@$(BIN)/ruff format --check .
