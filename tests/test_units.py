@@ -98,6 +98,27 @@ def test_durations_read_well(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (3599, "59 min 59 s"),
+        (3600, "1 h"),
+        (5400, "1 h 30 min"),
+        (86_399, "1 d"),
+        (86_400, "1 d"),
+        (100_000, "1 d 4 h"),
+        (7 * 86_400, "7 d"),
+    ],
+)
+def test_hours_and_days_in_their_two_greatest_units(seconds: float, text: str) -> None:
+    assert format_duration(seconds) == text
+
+
+def test_what_is_less_than_zero_is_said_to_be() -> None:
+    with pytest.raises(ValueError, match="'-1s' is not a duration such as 500ms, 2s or 3m: it is less than zero"):
+        parse_duration("-1s")
+
+
 @given(st.floats(0.001, 1e7))
 def test_a_rate_reads_back_as_it_was_written(rate: float) -> None:
     assert parse_rate(format_rate(rate)) == pytest.approx(rate, rel=6e-4)

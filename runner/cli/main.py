@@ -10,10 +10,12 @@ import click
 
 from runner import __version__
 from runner.cli.capacity import capacity
+from runner.cli.doctor import doctor
 from runner.cli.init import init
 from runner.cli.list import list_runs
 from runner.cli.mesh import mesh
 from runner.cli.plan import plan
+from runner.cli.push import push
 from runner.cli.recover import recover
 from runner.cli.report import report
 from runner.cli.run import run
@@ -36,7 +38,7 @@ def cli() -> None:
     """
 
 
-for command in (run, capacity, validate, plan, report, list_runs, recover, schema, init, mesh):
+for command in (run, capacity, validate, plan, report, list_runs, recover, doctor, push, schema, init, mesh):
     cli.add_command(command)
 
 

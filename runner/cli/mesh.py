@@ -31,12 +31,17 @@ def mesh() -> None:
     """Start, change and look at an embedded mesh that stays up; `meshtrial run` joins it."""
 
 
+_of_app = click.option("--app", help="The mesh of this app, when several are up; the last one otherwise.")
+
+
 def _standing(app: str | None = None) -> LocalMesh:
     from runner.mesh.local.mesh import LocalMesh as Local  # noqa: PLC0415 - keeps --help quick
 
     found = Local.join(app)
     if found is None:
-        raise MeshError("no embedded mesh is up", advice="Start one with `meshtrial mesh up`")
+        which = f"no embedded mesh of {app} is up" if app else "no embedded mesh is up"
+        command = f"meshtrial mesh up --app {app}" if app else "meshtrial mesh up"
+        raise MeshError(which, advice=f"Start one with `{command}`")
     return found
 
 
@@ -77,11 +82,12 @@ def down(app: str | None) -> None:
 
 
 @mesh.command()
-def status() -> None:
+@_of_app
+def status(app: str | None) -> None:
     """Show the embedded mesh: its pods, their addresses, and the config version that each proxy holds."""
     from runner.mesh.local.topology import ADMIN_PORT  # noqa: PLC0415 - keeps --help quick
 
-    found = _standing()
+    found = _standing(app)
     description = found.describe()
     versions = found.versions()
     print(f"{description.identity}: app {description.app}, Envoy {description.envoy}")
@@ -101,14 +107,15 @@ def status() -> None:
 @click.option(
     "-f", "--filename", "files", multiple=True, required=True, type=click.Path(path_type=Path), help="Manifest."
 )
-def apply(files: tuple[Path, ...]) -> None:
+@_of_app
+def apply(files: tuple[Path, ...], app: str | None) -> None:
     """Apply manifests as kubectl does; returns once every proxy holds them."""
     from runner.istio.load import load_manifests, merge  # noqa: PLC0415 - keeps --help quick
 
     resources: list[Resource] = []
     for file in files:
         resources = merge(resources, load_manifests(file))
-    found = _standing()
+    found = _standing(app)
     try:
         with found.hold("meshtrial mesh apply"):
             before = {resource.key: resource.canonical() for resource in found.applied()}
@@ -130,7 +137,8 @@ def apply(files: tuple[Path, ...]) -> None:
 @click.argument("names", nargs=-1, metavar="[KIND NAME...]")
 @click.option("-f", "--filename", "files", multiple=True, type=click.Path(path_type=Path), help="Manifest.")
 @click.option("--namespace", "-n", default="default", show_default=True, help="Namespace of what is named.")
-def delete(names: tuple[str, ...], files: tuple[Path, ...], namespace: str) -> None:
+@_of_app
+def delete(names: tuple[str, ...], files: tuple[Path, ...], namespace: str, app: str | None) -> None:
     """Delete resources: of manifests (-f), or by kind and name; returns once every proxy dropped them."""
     from runner.istio.load import load_manifests  # noqa: PLC0415 - keeps --help quick
     from runner.istio.resource import ResourceKey  # noqa: PLC0415 - the same
@@ -140,7 +148,7 @@ def delete(names: tuple[str, ...], files: tuple[Path, ...], namespace: str) -> N
         keys += [ResourceKey(_kind(names[0]), namespace, name) for name in names[1:]]
     if not keys:
         raise InputError(Problem("nothing to delete was named", expected="-f FILE, or a kind and names"))
-    found = _standing()
+    found = _standing(app)
     try:
         with found.hold("meshtrial mesh delete"):
             present = {resource.key for resource in found.applied()}
@@ -165,13 +173,14 @@ def delete(names: tuple[str, ...], files: tuple[Path, ...], namespace: str) -> N
     show_default=True,
     help="Names, or whole resources.",
 )
-def get(kind: str, name: str | None, output: str) -> None:
+@_of_app
+def get(kind: str, name: str | None, output: str, app: str | None) -> None:
     """Print what is applied, of a kind (or `all`), or one resource by name."""
     import json  # noqa: PLC0415 - keeps --help quick
 
     from runner.yamlfile import suggest, to_yaml  # noqa: PLC0415 - the same
 
-    found = _standing()
+    found = _standing(app)
     chosen = None if kind.lower() == "all" else _kind(kind)
     resources = [
         resource
@@ -211,7 +220,8 @@ def _kind(word: str) -> str:
 @mesh.command()
 @click.argument("workload")
 @click.option("--filter", "pattern", metavar="REGEX", help="Only stats whose name matches.")
-def stats(workload: str, pattern: str | None) -> None:
+@_of_app
+def stats(workload: str, pattern: str | None, app: str | None) -> None:
     """Print a workload's proxy stats as `pilot-agent request GET stats` does: `name: value`."""
     import re  # noqa: PLC0415 - keeps --help quick
 
@@ -219,7 +229,7 @@ def stats(workload: str, pattern: str | None) -> None:
         wanted = re.compile(pattern or "")
     except re.error as error:
         raise InputError(Problem(f"--filter {pattern}: no regular expression ({error})")) from None
-    found = _standing()
+    found = _standing(app)
     pod = found.find_pod(workload)
     answers = found.admin("/stats")
     found.leave_running()
@@ -235,11 +245,14 @@ def stats(workload: str, pattern: str | None) -> None:
 @click.option("--app", "of_app", is_flag=True, help="What the app printed, instead of the proxy's access log.")
 @click.option("--proxy", "of_proxy", is_flag=True, help="What Envoy itself logged, instead of its access log.")
 @click.option("--tail", type=click.IntRange(min=0), default=50, show_default=True, help="The last lines only.")
-def logs(workload: str, tail: int, *, of_app: bool, of_proxy: bool) -> None:
+@click.option(
+    "--mesh-app", "app", metavar="APP", help="The mesh of this app, when several are up; the last one otherwise."
+)
+def logs(workload: str, tail: int, app: str | None, *, of_app: bool, of_proxy: bool) -> None:
     """Print the end of a workload's access log (as the istio-proxy container logs it)."""
     from runner.mesh.local.launch import pod_paths  # noqa: PLC0415 - keeps --help quick
 
-    found = _standing()
+    found = _standing(app)
     pod = found.find_pod(workload)
     folder = found.instance.folder
     path = pod_paths(folder, pod).access_log

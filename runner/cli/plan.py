@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from runner.cli.options import experiment_options, load
+
+if TYPE_CHECKING:
+    from runner.conduct.plan import Plan, VariantPlan
 
 
 @click.command()
@@ -21,7 +24,6 @@ def plan(experiment: Path, seed: int, **options: Any) -> None:
     """Show what a run would do, without doing it."""
     from runner.conduct.plan import make_plan  # noqa: PLC0415 - keeps --help quick
     from runner.conduct.preview import preview  # noqa: PLC0415 - the same
-    from runner.conduct.record import load_in_words  # noqa: PLC0415 - the same
     from runner.units import format_duration  # noqa: PLC0415 - the same
 
     loaded = load(experiment, options)
@@ -29,19 +31,7 @@ def plan(experiment: Path, seed: int, **options: Any) -> None:
     spec = loaded.experiment
     print(f"{spec.experiment}: {spec.question}" if spec.question else spec.experiment)
     for variant in planned.variants:
-        role = " (baseline)" if variant is planned.variants[0] else ""
-        print(f"\n{variant.name}{role}: {load_in_words(variant.load, variant.url)}")
-        profile = variant.load
-        how_long = (
-            "an exact number of requests"
-            if profile.exact
-            else f"{format_duration(profile.warmup)} warm-up, {format_duration(profile.duration)} measured"
-        )
-        print(f"  {how_long}, {planned.blocks} times")
-        for manifest in variant.manifests:
-            print(f"  {manifest.name}: {', '.join(str(resource.key) for resource in manifest.resources)}")
-        if variant.faults:
-            print(f"  must fire: {', '.join(sorted(variant.faults))}")
+        _show(variant, planned)
     print()
     for block in range(1, planned.blocks + 1):
         print(f"block {block}: {', '.join(trial.variant.name for trial in planned.order(block))}")
@@ -52,3 +42,30 @@ def plan(experiment: Path, seed: int, **options: Any) -> None:
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"\nabout {format_duration(planned.seconds())} of load and restoring")
+
+
+def _show(variant: VariantPlan, planned: Plan) -> None:
+    """One variant: its load, how long and how often, what is applied, what must fire."""
+    from runner.conduct.phase_record import phases_in_words  # noqa: PLC0415 - keeps --help quick
+    from runner.conduct.record import load_in_words  # noqa: PLC0415 - the same
+    from runner.units import format_duration  # noqa: PLC0415 - the same
+
+    role = " (baseline)" if variant is planned.variants[0] else ""
+    print(f"\n{variant.name}{role}: {load_in_words(variant.load, variant.url)}")
+    profile = variant.load
+    how_long = (
+        "an exact number of requests"
+        if profile.exact
+        else f"{format_duration(profile.warmup)} warm-up, {format_duration(profile.duration)} measured"
+    )
+    print(f"  {how_long}, {planned.blocks} times")
+    for manifest in variant.manifests:
+        print(f"  {manifest.name}: {', '.join(str(resource.key) for resource in manifest.resources)}")
+    if variant.faults:
+        print(f"  must fire: {', '.join(map(str, sorted(variant.faults)))}")
+    if variant.phases:
+        print(f"  phases: {phases_in_words(variant.phases)}")
+        for manifest in variant.phases.manifests:
+            print(f"  {manifest.name}: {', '.join(str(resource.key) for resource in manifest.resources)}")
+        if variant.phases.faults:
+            print(f"  must fire during: {', '.join(map(str, sorted(variant.phases.faults)))}")

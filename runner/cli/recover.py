@@ -15,8 +15,7 @@ def recover(mesh: str | None, context: str | None, namespace: str | None) -> Non
     from runner.conduct.recover import reopen  # noqa: PLC0415 - the same
     from runner.state import journal_home  # noqa: PLC0415 - the same
 
-    del context, namespace  # a local mesh has neither
-    done = restore(journal_home(), reopen, wanted=mesh)
+    done = restore(journal_home(), reopen, wanted=mesh, context=context, namespace=namespace)
     for recovery in done:
         print(recovery)
     if not done:

@@ -19,6 +19,7 @@ from runner.conduct.preview import preview
 from runner.errors import DriverError, InputError, OutsideError, StorageError
 from runner.load.fortio_program import find, version_of
 from runner.mesh.finding import GATEWAY, Demands, Finding, Panel, StatDemand, Status
+from runner.probes import prometheus
 from runner.spec.checks import Metric
 from runner.spec.model import ClusterMesh, ClusterTarget, LocalMesh
 from runner.state import journal_home
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from runner.errors import Problem
     from runner.istio.faults import ExpectedFault
     from runner.istio.resource import Resource
+    from runner.spec.model import MeshChoice
 
 _IMPORT_LIMIT = 60.0
 _REACH = 5.0
@@ -75,6 +77,7 @@ def diagnose(plans: Sequence[Plan], asked: LocalMesh | ClusterMesh | None = None
         from runner.mesh.cluster.doctor import examine  # noqa: PLC0415 - only the kind in use is loaded
 
         found += examine(context, namespace, [demands_of(plan) for plan in plans if _is_in(plan, context, namespace)])
+    found += _absent_queries(plans)
     found += _plain_targets(plans)
     found += _journals()
     found += _generators(plans)
@@ -100,6 +103,12 @@ def _machine(local: Sequence[LocalMesh]) -> list[Finding]:
     if not apps:
         return check_generator(facts)
     return check_machine(facts, max(len(app.topology("127.64.0").pods) for app in apps))
+
+
+def _kind_of(mesh: MeshChoice) -> str:
+    if isinstance(mesh, ClusterMesh):
+        return "cluster"
+    return "local" if isinstance(mesh, LocalMesh) else "none"
 
 
 def _is_in(plan: Plan, context: str | None, namespace: str) -> bool:
@@ -153,6 +162,18 @@ def _faults(plan: Plan) -> Iterator[ExpectedFault]:
         yield from variant.faults
         if variant.phases is not None:
             yield from variant.phases.faults
+
+
+def _absent_queries(plans: Sequence[Plan]) -> Iterator[Finding]:
+    """PromQL entries that a run against this kind of mesh has no answer to; checks on them would be inconclusive."""
+    for plan in plans:
+        spec = plan.experiment.experiment
+        for evidence in prometheus.absent(spec.collect.promql, _kind_of(spec.mesh)):
+            yield Panel(spec.experiment).warning(
+                "promql",
+                f"{evidence.name} will be absent: {evidence.reason}",
+                "Decide by proxy[...] instead, which reads the counters of the proxies themselves",
+            )
 
 
 def _plain_targets(plans: Sequence[Plan]) -> Iterator[Finding]:

@@ -20,10 +20,13 @@ class Entry:
     Attributes:
         url: base URL, `http://127.71.4.9:8080`.
         headers: headers that every request needs (the service's `Host` when traffic leaves from a workload).
+        command: what stands before a generator's command line to have it run where the load leaves from; empty when that is
+            this machine.
     """
 
     url: str
     headers: dict[str, str] = field(default_factory=dict)
+    command: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,10 @@ class Mesh(Protocol):
         Raises:
             InputError: a resource can't be held by this mesh; file, line and reason.
         """
+        ...
+
+    def missing_app(self) -> list[Resource]:
+        """What has to be applied first, for the run alone, because the mesh lacks the experiment's app; empty when it is there."""
         ...
 
     def entry_problems(self, resources: Sequence[Resource], source: str, host: str | None) -> list[tuple[str, Problem]]:

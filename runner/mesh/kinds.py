@@ -97,6 +97,34 @@ def _reopen_none(_identity: str) -> Mesh | None:
     return None
 
 
+def _open_cluster(choice: MeshChoice, fresh: bool, stop: Event | None) -> Mesh:  # noqa: ARG001 - it is up, or it is not
+    from runner.mesh.cluster.mesh import ClusterMesh as Cluster  # noqa: PLC0415 - only the kind in use is loaded
+
+    if fresh:
+        raise InputError(
+            Problem("--fresh starts an embedded mesh; a cluster is there or is not", suggestion="Leave it out")
+        )
+    return Cluster.open(_cluster(choice).cluster)
+
+
+def _preview_cluster(_choice: MeshChoice) -> Preview:
+    from runner.mesh.cluster.preview import ClusterPreview  # noqa: PLC0415 - only the kind in use is loaded
+
+    return ClusterPreview()
+
+
+def _reopen_cluster(identity: str) -> Mesh | None:
+    from runner.mesh.cluster.mesh import ClusterMesh as Cluster  # noqa: PLC0415 - only the kind in use is loaded
+
+    return Cluster.reopen(identity)
+
+
+def _cluster(choice: MeshChoice) -> ClusterMesh:
+    if not isinstance(choice, ClusterMesh):
+        raise TypeError(choice)
+    return choice
+
+
 def _local(choice: MeshChoice) -> LocalMesh:
     if not isinstance(choice, LocalMesh):
         raise TypeError(choice)
@@ -105,12 +133,22 @@ def _local(choice: MeshChoice) -> LocalMesh:
 
 KINDS: dict[type[MeshChoice], MeshKind] = {
     LocalMesh: MeshKind(_open_local, _preview_local, _reopen_local),
+    ClusterMesh: MeshKind(_open_cluster, _preview_cluster, _reopen_cluster),
     NoMesh: MeshKind(_open_none, _preview_none, _reopen_none),
 }
 
-KINDS_BY_NAME: dict[str, MeshKind] = {"local": KINDS[LocalMesh], "none": KINDS[NoMesh]}
+KINDS_BY_NAME: dict[str, MeshKind] = {
+    "local": KINDS[LocalMesh],
+    "cluster": KINDS[ClusterMesh],
+    "none": KINDS[NoMesh],
+}
 
 _NAMES: dict[type[MeshChoice], str] = {LocalMesh: "local", ClusterMesh: "cluster", NoMesh: "none"}
+
+
+def kind_name(choice: MeshChoice) -> str:
+    """What a choice's kind is called: local, cluster or none."""
+    return _NAMES[type(choice)]
 
 
 def mesh_kind(choice: MeshChoice) -> MeshKind:

@@ -69,6 +69,10 @@ class PlainTarget(PlainPreview):
     def __init__(self, url: str) -> None:
         self.url = url
 
+    def missing_app(self) -> list[Resource]:
+        """Nothing: what is under load is there, or the load will tell."""
+        return []
+
     def describe(self) -> MeshDescription:
         """What is under load."""
         shown = shown_url(self.url)

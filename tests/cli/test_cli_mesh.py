@@ -121,6 +121,17 @@ def test_a_run_leaves_the_mesh_of_another_app_alone_and_keep_leaves_its_own(desk
     assert kept
     assert kept[1] not in other
     assert kept[1] in desk.run("mesh", "status").stdout, "the one that was left last"
+    assert desk.run("mesh", "status", "--app", "other/app.yaml").stdout == other
+    for words in (
+        ("stats", "gateway", "--filter", "no-such-stat"),
+        ("get", "vs"),
+        ("apply", "-f", "shop/gateway.yaml"),
+    ):
+        assert desk.run("mesh", *words, "--app", "other/app.yaml").returncode == 0
+    assert desk.run("mesh", "logs", "gateway", "--mesh-app", "other/app.yaml").returncode == 0
+    gone = desk.run("mesh", "status", "--app", "httpbin")
+    assert (gone.returncode, gone.stdout) == (3, "")
+    assert "no embedded mesh of httpbin is up. Start one with `meshtrial mesh up --app httpbin`" in gone.stderr
     down = desk.run("mesh", "down", "--app", "shop/app.yaml").stdout
     assert down == f"ended {kept[1]}\n"
     assert desk.run("mesh", "status").stdout == other

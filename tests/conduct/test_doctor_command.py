@@ -160,3 +160,15 @@ def test_a_plain_target_must_accept_connections(monkeypatch, tmp_path, listening
     assert found.status is status
     assert diagnosis.in_the_way == (status is Status.PROBLEM)
     assert not any(item.area == "local mesh" for item in diagnosis.findings)
+
+
+def test_queries_that_nobody_would_answer_are_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    path = tmp_path / "queries.yaml"
+    file = ROOT / "loadfiles" / "http.py"
+    path.write_text(
+        f"variants: {{one: {{}}}}\nload: {{locust: {{file: {file}}}}}\ncollect: {{promql: {{rate: 'sum(up)'}}}}\n"
+    )
+    found = next(item for item in diagnose([make_plan(load_experiment(path), 0)]).findings if item.check == "promql")
+    assert found.status is Status.WARNING
+    assert "promql[rate] will be absent: the embedded mesh has no Prometheus" in found.found

@@ -288,7 +288,11 @@ def keys() -> dict[str, tuple[type[BaseModel], str]]:
         for name, info in model.model_fields.items():
             path = f"{way}{info.alias or name}"
             inner = models_in(info.annotation)
-            if not inner or path in {"load.arrivals.stages", "variants.NAME.load"} or not inner[0].model_fields:
+            if (
+                not inner
+                or path in {"load.arrivals.stages", "variants.NAME.load", "variants.NAME.phases"}
+                or not inner[0].model_fields
+            ):
                 found[path] = (model, name)
             for part in inner if path not in found else ():
                 walk(f"{path}.NAME." if path == "variants" else f"{path}.", part)

@@ -1,0 +1,1 @@
+"""A Kubernetes cluster with Istio as a mesh: the same experiment files, over its API server."""

@@ -1,0 +1,234 @@
+"""A whole state tried on a cluster before anything is touched: what the cluster can't hold, may not be asked for, or would not obey."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import InputError, MeshError, Problem
+from runner.istio.hosts import MESH_GATEWAY, full_host
+from runner.istio.lint import PodLabels, lint
+from runner.istio.virtual_service import VirtualService
+from runner.mesh.cluster.errors import StatusError
+from runner.mesh.cluster.expect import kind_of
+from runner.mesh.cluster.objects import resource_of
+from runner.mesh.cluster.store import TOUCHED_KINDS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from runner.istio.resource import Resource, ResourceKey
+    from runner.mesh.cluster.pods import Pod
+    from runner.mesh.cluster.store import Store
+
+_REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+_VERBS = ("create", "update", "delete")
+_MANAGERS = {
+    "app.kubernetes.io/managed-by": "",
+    "argocd.argoproj.io/instance": "Argo CD",
+    "argocd.argoproj.io/tracking-id": "Argo CD",
+    "kustomize.toolkit.fluxcd.io/name": "Flux",
+    "helm.toolkit.fluxcd.io/name": "Flux",
+}
+
+
+@dataclass(slots=True)
+class Checker:
+    """Tries states on one namespace.
+
+    Attributes:
+        store: its objects, read.
+        pods: the pods that proxies run in, and the apps'.
+    """
+
+    store: Store
+    pods: Sequence[Pod]
+
+    def check(self, resources: Sequence[Resource]) -> list[str]:
+        """Warnings about a whole state, one sentence each.
+
+        Raises:
+            InputError: a resource can't be held by this cluster.
+            MeshError: the cluster lacks a kind, or we a permission.
+        """
+        known = self.store.known()
+        put = [item for item in resources if item.key not in known or not _same(item, known[item.key].resource)]
+        problems = [*self._elsewhere(put), *self._hosts_of_others(put, resources)]
+        if problems:
+            raise InputError(problems)
+        for resource in put:
+            self.store.places.need(resource.key.kind)
+        self._permissions({item.key.kind for item in put})
+        warnings = [*self._owners(put), *self._lint(put, resources)]
+        refused = self.store.try_out(put)
+        if refused:
+            raise InputError(
+                [
+                    Problem(f"the API server refuses {item.key}: {error.message}", item.position())
+                    for item, error in refused
+                ]
+            )
+        return list(dict.fromkeys(warnings))
+
+    def _elsewhere(self, put: Iterable[Resource]) -> Iterator[Problem]:
+        for resource in put:
+            if resource.key.namespace != self.store.namespace:
+                yield Problem(
+                    f"{resource.key} is in another namespace than this run's, {self.store.namespace}",
+                    resource.position("metadata", "namespace"),
+                    expected=f"no namespace, or {self.store.namespace}",
+                    suggestion="A run changes one namespace only, so that it can give it back as it was",
+                )
+            elif resource.key.kind not in TOUCHED_KINDS:
+                yield Problem(
+                    f"a run can't apply {resource.key.kind} to a cluster",
+                    resource.position("kind"),
+                    "one of " + ", ".join(TOUCHED_KINDS),
+                )
+            elif resource.key.kind in self.store.hidden:
+                yield Problem(
+                    f"{resource.key.kind}s of {self.store.namespace} may not be listed, so {resource.key} could not be given back",
+                    resource.position(),
+                )
+
+    def _hosts_of_others(self, put: Sequence[Resource], state: Sequence[Resource]) -> Iterator[Problem]:
+        """Of two VirtualServices of one host istiod takes the older one, which is not ours."""
+        ours = {item.key for item in put}
+        others = [item for item in (*state, *self._virtual_services_elsewhere()) if item.key not in ours]
+        taken: dict[str, Resource] = {}
+        for item in others:
+            for host in _mesh_hosts(item):
+                taken.setdefault(host, item)
+        known = self.store.known()
+        for resource in put:
+            spec = kind_of(resource)
+            if not isinstance(spec, VirtualService):
+                continue
+            for index, name in enumerate(spec.hosts):
+                host = full_host(name, resource.key.namespace)
+                other = taken.get(host) if MESH_GATEWAY in spec.effective_gateways else None
+                if other is None:
+                    continue
+                by = f", last written by {known[other.key].by}" if other.key in known else ""
+                yield Problem(
+                    f"the cluster already has {other.key} for the host {name}{by}: Istio takes the older one, so this has no effect",
+                    resource.position("spec", "hosts", index),
+                    suggestion=f"Give this one the name {other.key.name}, so that it replaces that one for the run, or remove that one",
+                )
+
+    def _virtual_services_elsewhere(self) -> list[Resource]:
+        place = self.store.places.find("VirtualService")
+        if place is None:
+            return []
+        try:
+            items = self.store.api.get(f"/apis/{place.group}/{place.version}/{place.plural}").get("items") or []
+        except StatusError:
+            return []  # only this namespace may be seen
+        found = [resource_of(item, place, self.store.api.context) for item in items]
+        return [item for item in found if item.key.namespace != self.store.namespace and _is_exported(item)]
+
+    def _permissions(self, kinds: Iterable[str]) -> None:
+        missing: dict[str, list[str]] = {}
+        for kind in sorted(kinds):
+            place = self.store.places.need(kind)
+            for verb in _VERBS:
+                attributes = {
+                    "namespace": self.store.namespace,
+                    "group": place.group,
+                    "resource": place.plural,
+                    "verb": verb,
+                }
+                if not self._allowed(attributes):
+                    missing.setdefault(verb, []).append(place.plural)
+        if missing:
+            words = "; ".join(f"{verb} {', '.join(plurals)}" for verb, plurals in missing.items())
+            raise MeshError(
+                f"the context {self.store.api.context} may not do what this run needs in {self.store.namespace}: {words}",
+                advice="Bind the Role of docs/guide/cluster.md to it, or use another context. Nothing was changed",
+            )
+
+    def _allowed(self, attributes: dict[str, str]) -> bool:
+        body = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        try:
+            answer = self.store.api.call("POST", _REVIEWS, None, body)
+        except StatusError:
+            return True  # can't be asked: the write itself will tell
+        return bool((answer.get("status") or {}).get("allowed"))
+
+    def _owners(self, put: Iterable[Resource]) -> Iterator[str]:
+        known = self.store.known()
+        for resource in put:
+            held = known.get(resource.key)
+            owner = _owner(held.resource) if held else ""
+            if owner:
+                yield (
+                    f"{resource.key} on the cluster belongs to {owner}, which may put it back during the run: the run would "
+                    f"then end with a conflict. Pause it first"
+                )
+
+    def _lint(self, put: Sequence[Resource], state: Sequence[Resource]) -> Iterator[str]:
+        """Known traps; those of what stands on the cluster already are no reason to refuse a run."""
+        if "Service" in self.store.hidden:
+            return
+        readable = [item for item in (*state, *self._services_elsewhere()) if kind_of(item) is not None]
+        labels = [PodLabels(namespace=pod.namespace, labels=pod.labels) for pod in self.pods]
+        files = {item.position().file for item in put}
+        problems = []
+        for finding in lint(readable, labels):
+            ours = finding.problem.where is None or finding.problem.where.file in files
+            if finding.severity == "error" and ours:
+                problems.append(finding.problem)
+            elif ours:
+                yield str(finding.problem)
+        if problems:
+            raise InputError(problems)
+
+    def _services_elsewhere(self) -> list[Resource]:
+        place = self.store.places.need("Service")
+        try:
+            items = self.store.api.get("/api/v1/services").get("items") or []
+        except StatusError:
+            return []
+        found = [resource_of(item, place, self.store.api.context) for item in items]
+        return [item for item in found if item.key.namespace != self.store.namespace]
+
+
+def _same(one: Resource, other: Resource) -> bool:
+    return one.canonical() == other.canonical()
+
+
+def _mesh_hosts(resource: Resource) -> list[str]:
+    spec = kind_of(resource)
+    if isinstance(spec, VirtualService):
+        return [
+            full_host(host, resource.key.namespace) for host in spec.hosts if MESH_GATEWAY in spec.effective_gateways
+        ]
+    if resource.key.kind != "VirtualService":
+        return []
+    gateways = resource.spec.get("gateways") or [MESH_GATEWAY]  # of a spec with fields that the models do not know
+    hosts = resource.spec.get("hosts") or []
+    return [full_host(str(host), resource.key.namespace) for host in hosts] if MESH_GATEWAY in gateways else []
+
+
+def _is_exported(resource: Resource) -> bool:
+    return "*" in (resource.spec.get("exportTo") or ["*"])
+
+
+def _owner(resource: Resource) -> str:
+    metadata: dict[str, Any] = resource.body.get("metadata") or {}
+    for reference in metadata.get("ownerReferences") or []:
+        return f"{reference.get('kind')} {reference.get('name')}"
+    marks = {**(metadata.get("labels") or {}), **(metadata.get("annotations") or {})}
+    for mark, name in _MANAGERS.items():
+        if mark in marks:
+            return name or str(marks[mark])
+    return ""
+
+
+def keys_of(resources: Iterable[Resource]) -> set[ResourceKey]:
+    """The keys of resources."""
+    return {item.key for item in resources}

@@ -1,0 +1,149 @@
+"""What a cluster is, found out when it is opened: that Istio is there, that sidecars are, and that ambient mode is not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import InputError, MeshError, Problem
+from runner.istio.gateway import Gateway
+from runner.mesh.cluster.api import segment
+from runner.mesh.cluster.entry import gateway_services
+from runner.mesh.cluster.errors import StatusError
+from runner.mesh.cluster.expect import kind_of
+from runner.mesh.cluster.pods import gateway_pods, list_pods
+from runner.yamlfile import suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from runner.istio.resource import Resource
+    from runner.mesh.cluster.api import Api
+    from runner.mesh.cluster.pods import Pod
+    from runner.mesh.cluster.store import Store
+
+DEFAULT_GATEWAY = {"istio": "ingressgateway"}
+"""Labels of the gateway that Istio's own charts install, which is looked at even before a Gateway names it."""
+
+_MODE = "istio.io/dataplane-mode"
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What runs there.
+
+    Attributes:
+        pods: of the namespace.
+        gateways: gateway pods, wherever they are.
+        services: the Services before those, as the API server shows them.
+        notes: what could not be looked at.
+    """
+
+    pods: list[Pod] = field(default_factory=list)
+    gateways: list[Pod] = field(default_factory=list)
+    services: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def everyone(self) -> list[Pod]:
+        """All pods, each once."""
+        return list({pod.proxy_id: pod for pod in (*self.pods, *self.gateways)}.values())
+
+
+def refuse_unusable(api: Api, store: Store, namespace: str) -> dict[str, str]:
+    """Check that the cluster answers, that the namespace exists and that Istio is installed.
+
+    Returns:
+        The namespace's labels; none when we may not look at it.
+
+    Raises:
+        InputError: there is no such namespace.
+        MeshError: the cluster can't be used.
+    """
+    api.get("/version")
+    labels: dict[str, str] = {}
+    try:
+        found = api.get(f"/api/v1/namespaces/{segment(namespace)}")
+        labels = (found.get("metadata") or {}).get("labels") or {}
+    except StatusError as error:
+        if error.not_found:
+            names = _namespaces(api)
+            raise InputError(
+                Problem(
+                    f"the cluster of the context {api.context} has no namespace {namespace}",
+                    expected="one of " + ", ".join(names) if names else None,
+                    suggestion=suggest(namespace, names),
+                )
+            ) from None
+        if not error.forbidden:
+            raise
+    if labels.get(_MODE) == "ambient":
+        raise _ambient(f"the namespace {namespace} is labelled {_MODE}=ambient")
+    if store.places.find("VirtualService") is None:
+        raise MeshError(
+            f"the cluster at {api.server} (context {api.context}) does not know the kind VirtualService: Istio is not installed",
+            advice="`istioctl install` installs it",
+        )
+    return labels
+
+
+def _namespaces(api: Api) -> list[str]:
+    try:
+        return [item["metadata"]["name"] for item in api.get("/api/v1/namespaces").get("items") or []]
+    except StatusError:
+        return []
+
+
+def take_inventory(api: Api, namespace: str, resources: Sequence[Resource]) -> Inventory:
+    """The pods of a namespace and of the gateways.
+
+    Args:
+        api: the cluster.
+        namespace: the experiment's.
+        resources: what is applied there, for its Gateways' selectors.
+
+    Raises:
+        MeshError: the server can't be asked, or pods are in ambient mode.
+    """
+    pods = list_pods(api, namespace)
+    ambient = [pod.name for pod in pods if pod.ambient]
+    if ambient:
+        raise _ambient(f"{ambient[0]} is in ambient mode")
+    selectors = [DEFAULT_GATEWAY]
+    selectors += [spec.selector for item in resources if isinstance(spec := kind_of(item), Gateway) and spec.selector]
+    gateways, notes = gateway_pods(api, [dict(pair) for pair in {tuple(sorted(item.items())) for item in selectors}])
+    services, more = gateway_services(api, gateways)
+    return Inventory(
+        [pod for pod in pods if not pod.gateway], [pod for pod in gateways if pod.ready], services, [*notes, *more]
+    )
+
+
+def _ambient(why: str) -> MeshError:
+    return MeshError(
+        f"{why}: ztunnel and waypoints instead of sidecars, whose config and counters this version can't read",
+        advice="Use a namespace with sidecars (istio-injection=enabled, or istio.io/rev=REVISION)",
+    )
+
+
+def refuse_without_sidecars(inventory: Inventory, namespace: str) -> None:
+    """Check that there is something to experiment on.
+
+    Raises:
+        MeshError: no pod, none with a sidecar, or some that are not ready.
+    """
+    if not inventory.pods:
+        raise MeshError(f"no pod runs in the namespace {namespace}", advice="Deploy the app there, or use --namespace")
+    if not any(pod.proxied for pod in inventory.pods):
+        raise MeshError(
+            f"no pod in the namespace {namespace} has a sidecar, so nothing there would obey Istio's config",
+            advice=(
+                f"`kubectl label namespace {namespace} istio-injection=enabled` (with a revision: istio.io/rev=REVISION), then "
+                "restart its workloads"
+            ),
+        )
+    waiting = [pod for pod in inventory.pods if pod.proxied and not pod.ready]
+    if waiting:
+        words = "; ".join(f"{pod.name}{f' ({pod.waiting})' if pod.waiting else ''}" for pod in waiting[:3])
+        raise MeshError(
+            f"not all pods in {namespace} are ready: {words}", advice="Wait for them, or repair them, and run again"
+        )

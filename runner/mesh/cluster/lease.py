@@ -1,0 +1,182 @@
+"""The right to change a namespace: a Lease in it, so that two machines never run experiments there at once.
+
+Where Leases are not allowed, a lock on this machine stands in, which keeps out only who works from here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import socket
+import threading
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from runner.errors import MeshError, StorageError
+from runner.mesh.cluster.api import segment
+from runner.mesh.cluster.errors import AwayError, StatusError
+from runner.state import state_home
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from runner.mesh.cluster.api import Api
+
+NAME = "meshtrial"
+DURATION = 60
+RENEW = 15.0
+"""Seconds: a holder that died elsewhere is passed over after `DURATION`."""
+
+_ANNOTATION = "meshtrial.dev/holder"
+
+
+def _me() -> str:
+    return f"{socket.gethostname()}/{os.getpid()}"
+
+
+@dataclass(slots=True)
+class NamespaceLease:
+    """The Lease of one namespace.
+
+    Attributes:
+        lost: why it is not held any more, when somebody took it.
+        inherited: whether it was taken over from a holder that died.
+    """
+
+    api: Api
+    namespace: str
+    lost: str = ""
+    inherited: bool = False
+    _stop: threading.Event = field(default_factory=threading.Event)
+
+    @contextlib.contextmanager
+    def held(self, who: str) -> Iterator[None]:
+        """Hold it for as long as the context lasts.
+
+        Raises:
+            MeshError: another command has it.
+        """
+        with self._local():
+            try:
+                self._take(who)
+            except StatusError as error:
+                if not error.forbidden:
+                    raise
+                yield  # the lock of this machine must do
+                return
+            self._stop.clear()
+            renewing = threading.Thread(target=self._renew, args=(who,), name="lease", daemon=True)
+            renewing.start()
+            try:
+                yield
+            finally:
+                self._stop.set()
+                renewing.join()
+                with contextlib.suppress(MeshError):
+                    self._give_back()
+
+    @contextlib.contextmanager
+    def _local(self) -> Iterator[None]:
+        home = state_home() / "clusters"
+        name = hashlib.sha256(f"{self.api.server} {self.namespace}".encode()).hexdigest()[:16]
+        try:
+            home.mkdir(parents=True, exist_ok=True, mode=0o700)
+            descriptor = os.open(home / name, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise StorageError(f"{home} can't be written: {error.strerror}", advice="Set XDG_STATE_HOME") from None
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise MeshError(
+                    f"the namespace {self.namespace} is in use by another meshtrial command on this machine",
+                    advice="Wait for it to end",
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _path(self, name: str | None = None) -> str:
+        root = f"/apis/coordination.k8s.io/v1/namespaces/{segment(self.namespace)}/leases"
+        return f"{root}/{name}" if name else root
+
+    def _body(self, who: str) -> dict[str, Any]:
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": {"name": NAME, "namespace": self.namespace, "annotations": {_ANNOTATION: who}},
+            "spec": {"holderIdentity": _me(), "leaseDurationSeconds": DURATION, "acquireTime": now, "renewTime": now},
+        }
+
+    def _take(self, who: str) -> None:
+        for _ in range(3):
+            now = self._look()
+            body = self._body(who)
+            try:
+                if now is None:
+                    self.api.call("POST", self._path(), None, body)
+                    return
+                self._refuse_living(now)
+                self.inherited = True
+                body["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"]
+                self.api.call("PUT", self._path(NAME), None, body)
+            except StatusError as error:
+                if not error.conflict:
+                    raise
+            else:
+                return
+        raise MeshError(f"the Lease {self.namespace}/{NAME} changes all the time", advice="Wait for others to end")
+
+    def _look(self) -> dict[str, Any] | None:
+        try:
+            return dict(self.api.get(self._path(NAME)))
+        except StatusError as error:
+            if error.not_found:
+                return None
+            raise
+
+    def _refuse_living(self, lease: dict[str, Any]) -> None:
+        spec = lease.get("spec") or {}
+        holder, renewed = str(spec.get("holderIdentity") or ""), str(spec.get("renewTime") or "")
+        if not holder or not renewed or _died_here(holder):
+            return
+        ends = datetime.fromisoformat(renewed) + timedelta(seconds=int(spec.get("leaseDurationSeconds") or DURATION))
+        if ends < datetime.now(UTC):
+            return
+        what = (lease["metadata"].get("annotations") or {}).get(_ANNOTATION) or "another meshtrial command"
+        raise MeshError(
+            f"the namespace {self.namespace} is in use by {what} ({holder})",
+            advice=f"Wait for it to end; should it be dead, its Lease {self.namespace}/{NAME} runs out at {ends:%H:%M:%S} UTC",
+        )
+
+    def _renew(self, who: str) -> None:
+        while not self._stop.wait(RENEW):
+            try:
+                now = self._look()
+                if now is None or (now.get("spec") or {}).get("holderIdentity") != _me():
+                    self.lost = f"the Lease {self.namespace}/{NAME} was taken by somebody else during the run"
+                    return
+                body = self._body(who)
+                body["spec"]["acquireTime"] = now["spec"].get("acquireTime")
+                body["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"]
+                self.api.call("PUT", self._path(NAME), None, body)
+            except (AwayError, StatusError):
+                continue  # the next one may go through; the run itself finds out when the server stays away
+
+    def _give_back(self) -> None:
+        now = self._look()
+        if now is not None and (now.get("spec") or {}).get("holderIdentity") == _me():
+            options = {"preconditions": {"uid": now["metadata"]["uid"]}}
+            self.api.call("DELETE", self._path(NAME), None, options)
+
+
+def _died_here(holder: str) -> bool:
+    host, _, pid = holder.rpartition("/")
+    return (
+        host == socket.gethostname() and pid.isdigit() and not Path(f"/proc/{pid}").exists() and Path("/proc").is_dir()
+    )
