@@ -9,10 +9,12 @@ adds to it). KUBECONFIG says which cluster; `make cluster-up` gives one.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -44,6 +46,7 @@ LATENCY, LATENCY_RATIO = 25.0, 0.10
 """Margins of a median: 25 ms or 10 %, whichever is more; proxies and apps are not equally fast on both."""
 _FAULTS = re.compile(r"fault\.(delays|aborts)_injected$")
 _INBOUND = "cluster.inbound|9080||;.upstream_rq_total"
+_TABLE = re.compile(r"(<!-- fidelity -->\n)(.*)(<!-- end of fidelity -->)", re.DOTALL)
 _DONE = (0, 1, 5)
 
 
@@ -160,6 +163,8 @@ def _row(experiment: str, what: str, pairs: list[tuple[Value | None, Value | Non
     unit = next((one.unit for pair in pairs for one in pair if one), "share")
     if unit != "share" and any(one is None for pair in pairs for one in pair):
         return None  # a counter that one of them does not keep, or a request that nobody made
+    if not any(one.value for pair in pairs for one in pair if one):
+        return None
     zero = Value(0.0, unit)
     both = [((one or zero).value, (other or zero).value) for one, other in pairs]
     differences = [other - one for one, other in both]
@@ -192,26 +197,23 @@ def _shown(unit: str) -> Callable[[float], str]:
 
 
 def write(rows: list[Row], envoys: str) -> None:
-    """Renew the table between the page's markers."""
-    head = "| experiment | variant: what | local | cluster | cluster - local (95 % interval) | |\n|--|--|--|--|--|--|\n"
-    body = "".join(
-        f"| {row.experiment} | {row.what} | {row.local} | {row.cluster} | {row.difference} | {row.word} |\n"
-        for row in rows
-    )
-    counts = {word: sum(row.word == word for row in rows) for word in dict.fromkeys(row.word for row in rows)}
-    said = ", ".join(f"{number} {word}" for word, number in counts.items())
-    text = f"{head}{body}\n{len(rows)} figures: {said}. `python -m bench.fidelity`, {datetime.now(UTC):%Y-%m-%d %H:%M} UTC; {envoys}.\n"
+    """Renew the rows of the experiments that were run; those of others stay."""
     page = PAGE.read_text(encoding="utf-8")
-    PAGE.write_text(
-        re.sub(
-            r"(<!-- fidelity -->\n).*(<!-- end of fidelity -->)",
-            lambda found: found[1] + text + found[2],
-            page,
-            flags=re.DOTALL,
-        ),
-        encoding="utf-8",
-    )
-    sys.stdout.write(text)
+    renewed = {row.experiment for row in rows}
+    kept = [row for row in _rows_of(page) if row.experiment not in renewed]
+    rows = sorted([*kept, *rows], key=lambda row: EXPERIMENTS.index(row.experiment))
+    head = "| experiment | variant: what | local | cluster | cluster - local (95 % interval) | |\n|--|--|--|--|--|--|\n"
+    body = "".join(f"| {' | '.join(dataclasses.astuple(row))} |\n" for row in rows)
+    said = ", ".join(f"{number} {word}" for word, number in Counter(row.word for row in rows).items())
+    when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    text = f"{head}{body}\n{len(rows)} figures: {said}. `python -m bench.fidelity`, {when}; {envoys}.\n"
+    PAGE.write_text(_TABLE.sub(lambda found: found[1] + text + found[3], page), encoding="utf-8")
+
+
+def _rows_of(page: str) -> list[Row]:
+    found = _TABLE.search(page)
+    lines = [line.strip("| ").split(" | ") for line in (found[2] if found else "").splitlines()]
+    return [Row(*cells) for cells in lines if len(cells) == len(dataclasses.fields(Row)) and cells[0] in EXPERIMENTS]
 
 
 def main() -> None:
@@ -220,20 +222,15 @@ def main() -> None:
     parser.add_argument("--namespace", default="bookinfo")
     parser.add_argument("experiments", nargs="*", default=list(EXPERIMENTS))
     given = parser.parse_args()
-    rows: list[Row] = []
-    envoys = ""
     with tempfile.TemporaryDirectory(prefix="meshtrial-fidelity-") as folder:
         for name in given.experiments:
             local = run(name, ["--fresh"], Path(folder) / "local")
             cluster = run(name, ["--mesh", "cluster", "--namespace", given.namespace], Path(folder) / "cluster")
             envoys = f"Envoy {local.document().mesh.envoy} here, {cluster.document().mesh.envoy} there"
-            found = compare(name, local, cluster)
-            rows += found
-            for row in found:
-                sys.stderr.write(
-                    f"{row.experiment} {row.what}: {row.local} {row.cluster} {row.difference} {row.word}\n"
-                )
-    write(rows, envoys)
+            rows = compare(name, local, cluster)
+            write(rows, envoys)
+            for row in rows:
+                sys.stdout.write(f"{' | '.join(dataclasses.astuple(row))}\n")
 
 
 if __name__ == "__main__":

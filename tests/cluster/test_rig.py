@@ -212,9 +212,13 @@ def test_prometheus_has_istios_standard_metrics(app, rig):
     def counted():
         app.inside()
         connection = http.client.HTTPConnection(address, 9090, timeout=5)
-        connection.request("GET", f"/api/v1/query?query={query}")
-        found = json.load(connection.getresponse())["data"]["result"]
-        connection.close()
+        try:
+            connection.request("GET", f"/api/v1/query?query={query}")
+            found = json.load(connection.getresponse())["data"]["result"]
+        except ConnectionError:  # kube-proxy has not heard of the pod yet
+            return False
+        finally:
+            connection.close()
         return bool(found) and float(found[0]["value"][1]) > 0
 
     assert eventually(counted, wanted=True)
