@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from bench.generators import Seen
 
 _RATE = 200
-_SECONDS = 20
-_FIXED_SECONDS = 10
+_SECONDS = 10
+_FIXED_SECONDS = 5
 _QUICK_SECONDS = 3
 _REPEATS = 5
 _DELAY = 0.1
