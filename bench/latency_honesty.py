@@ -32,7 +32,8 @@ _SENT, _P95, _P99 = "sent of all", "p95", "p99"
 
 
 @contextlib.contextmanager
-def _server() -> Iterator[str]:
+def stall_server() -> Iterator[str]:
+    """The URL of a server that stops for 200 ms every two seconds, while the context lasts."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -54,7 +55,7 @@ def _once(run: Callable[[str, int, int], Seen], url: str, seconds: int) -> Sampl
 def measure(*, quick: bool = False) -> Result:
     """Run all of them side by side."""
     seconds, repeats = (QUICK_SECONDS, 2) if quick else (SECONDS, REPEATS)
-    with _server() as url, generators() as (runs, notes):
+    with stall_server() as url, generators() as (runs, notes):
         arms = {name: partial(_once, run, url, seconds) for name, run in runs.items()}
         found = side_by_side(arms, repeats, warm=False)
     rows = []

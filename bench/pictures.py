@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.capacity_truth import queue_server
-from bench.latency_honesty import _server as stall_server
+from bench.latency_honesty import stall_server
 from bench.pictures_text import blocks_caption, capacity_caption, loops_caption
 from runner.conduct.capacity import CAPACITY as SEARCHES
 from runner.conduct.capacity_record import prepared
