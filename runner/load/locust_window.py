@@ -6,6 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from runner.load import wire
+from runner.load.shelf import Shelf
 from runner.results.window import Second, Window
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ class Collected:
     def __init__(self, window: int, generators: int) -> None:
         self._window = window
         self._generators = generators
-        self._final: dict[int, Second] = {}
+        self._final = Shelf()
         self._live: dict[int, Second] = {}
         self._ticked: dict[int, int] = {}
         self._parts: dict[int, list[Second]] = {}
@@ -31,14 +32,14 @@ class Collected:
         """Add a message; the live record of a second when every process has told its part of it."""
         match message:
             case wire.Part(window=self._window, second=part):
-                self._final.setdefault(part.offset, Second(part.offset)).add(part)
+                self._final.at(part.offset).add(part)
                 self._parts.setdefault(peer, []).append(part)
             case wire.Tick(window=self._window, offset=offset, in_flight=in_flight):
                 live = self._live.setdefault(offset, Second(offset))
                 for part in self._parts.pop(peer, []):
                     live.add(part)
                 live.in_flight += in_flight
-                self._final.setdefault(offset, Second(offset)).in_flight += in_flight
+                self._final.at(offset).in_flight += in_flight
                 self._ticked[offset] = self._ticked.get(offset, 0) + 1
                 if self._ticked[offset] == self._generators:
                     return self._live.pop(offset)
@@ -52,9 +53,9 @@ class Collected:
         """The whole window."""
         done = list(self.done.values())
         length = max((one.length for one in done), default=0.0)
-        number = max([ceil(length - 1e-6), *(offset + 1 for offset in self._final)])
+        number = max(ceil(length - 1e-6), self._final.end())
         return Window(
-            seconds=[self._final.get(offset, Second(offset)) for offset in range(number)],
+            seconds=self._final.first(number),
             length=length,
             open_loop=plan.arrivals is not None,
             scheduled=sum(one.scheduled for one in done),
