@@ -2,10 +2,10 @@
 
 One trial of `meshtrial run` that lasts half an hour, with 100 requests a second by `arrivals:` against an Envoy that answers by
 itself, as a user would start it; beside it, at the same time and rate, plain Locust (20 users at constant_throughput(5)).
-The resident memory of three processes is read every few seconds: the runner, which keeps the series of every second for
-the report (those of the past packed), its generator (Locust with the driver's hand inside), and plain Locust. The slope is Theil and Sen's (the
-median of all pairs' slopes, with its 95 % interval), from the end of the warm-up and a start of one minute on. A runner
-that kept every request would hold 180,000 of them at the end; what it keeps for each second shows as its slope.
+The resident memory of three processes is read every few seconds: the runner, which keeps the series of every second for the
+report (those of the past packed), its generator (Locust with the driver's hand inside), and plain Locust. The slope is Theil
+and Sen's (the median of all pairs' slopes, with its 95 % interval), from the end of the warm-up and a start of one minute on. A
+runner that kept every request would hold 180,000 of them at the end; what it keeps for each second shows as its slope.
 """
 
 from __future__ import annotations
