@@ -4,6 +4,8 @@ Runs in plain Locust too: `locust -f loadfiles/bookinfo.py --host http://127.0.0
 class name; without, both visit equally often. What a page showed is its `outcome`, one or more of
 
     reviews unavailable, details unavailable, ratings unavailable, black stars, red stars, no stars
+
+or, where an AuthorizationPolicy refused it, `access denied`.
 """
 
 from __future__ import annotations
@@ -12,6 +14,10 @@ from locust import FastHttpUser, between, task
 from locust.exception import LocustError
 
 PAGE = "/productpage"
+
+
+DENIED = "RBAC: access denied"
+"""The body of Envoy's answer to a request that no policy allows."""
 
 
 def outcomes(page: str) -> list[str]:
@@ -45,6 +51,8 @@ class Visitor(FastHttpUser):
         with self.client.get(PAGE, name=self.page_name, catch_response=True) as response:
             if response.status_code == 200:  # noqa: PLR2004 - the only status with a page
                 response.request_meta["context"]["outcome"] = outcomes(response.text or "")
+            elif response.status_code == 403 and response.text == DENIED:  # noqa: PLR2004 - as above
+                response.request_meta["context"]["outcome"] = ["access denied"]
 
 
 class Anonymous(Visitor):

@@ -16,6 +16,7 @@ from scipy import stats
 from runner.analysis.faults import why_not_fired
 from runner.analysis.frames import response_of
 from runner.analysis.phase_validity import PhaseSeen, outside
+from runner.analysis.refusals import refusing
 from runner.analysis.tally import tally_window
 from runner.analysis.words import counted, listing, number
 from runner.results.document import Invalid, ValidityNote
@@ -115,7 +116,7 @@ def judge(trial: ValidityInput) -> Validity:
     """Judge one trial by all rules."""
     found = Validity()
     whole, _ = tally_window(trial.window)
-    _traffic(whole, found)
+    _traffic(trial, whole, found)
     _arrivals(trial.window, whole, found)
     _pace(trial.window, whole, found)
     _generator(trial.window, found)
@@ -160,15 +161,18 @@ def _generator(window: Window, found: Validity) -> None:
     )
 
 
-def _traffic(whole: Tally, found: Validity) -> None:
+def _traffic(trial: ValidityInput, whole: Tally, found: Validity) -> None:
     if not whole.requests:
         found.add(Invalid.NO_TRAFFIC, "no request was sent")
     elif not whole.response.count:
         kinds = listing([f"{name} ({n})" for name, n in sorted(whole.exceptions.items())])
-        found.add(
-            Invalid.UNREACHABLE,
-            f"none of {counted(whole.requests, 'request')} got a response{': ' + kinds if kinds else ''}",
-        )
+        silence = f"none of {counted(whole.requests, 'request')} got a response{': ' + kinds if kinds else ''}"
+        refused = refusing(whole.requests, trial.increases)
+        if refused:
+            by = listing([f"{counted(n, 'connection')} by {proxy}" for proxy, n in refused.items()])
+            found.remarks.append(f"{silence}. They did arrive: refused were {by} (no filter chain for them)")
+        else:
+            found.add(Invalid.UNREACHABLE, silence)
 
 
 def _arrivals(window: Window, whole: Tally, found: Validity) -> None:

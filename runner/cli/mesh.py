@@ -21,6 +21,11 @@ _KINDS = {
     "dr": "DestinationRule",
     "gateway": "Gateway",
     "gw": "Gateway",
+    "authorizationpolicy": "AuthorizationPolicy",
+    "authorizationpolicies": "AuthorizationPolicy",
+    "ap": "AuthorizationPolicy",
+    "peerauthentication": "PeerAuthentication",
+    "pa": "PeerAuthentication",
     "service": "Service",
     "svc": "Service",
 }
@@ -95,6 +100,9 @@ def status(app: str | None) -> None:
     width = max(len(pod.name) for pod in found.instance.topology.pods)
     print(f"\n{'POD':{width}}  {'INBOUND':15}  {'OUTBOUND':15}  {'ADMIN':28}  CONFIG")
     for pod in found.instance.topology.pods:
+        if not pod.proxied:
+            print(f"{pod.name:{width}}  {pod.address:15}  {'-':15}  {'-':28}  no sidecar")
+            continue
         admin = f"http://{pod.outbound}:{ADMIN_PORT}"
         version = versions.get(pod.name, "no answer")
         print(f"{pod.name:{width}}  {pod.address:15}  {pod.outbound:15}  {admin:28}  {version}")
@@ -231,6 +239,8 @@ def stats(workload: str, pattern: str | None, app: str | None) -> None:
         raise InputError(Problem(f"--filter {pattern}: no regular expression ({error})")) from None
     found = _standing(app)
     pod = found.find_pod(workload)
+    if not pod.proxied:
+        raise InputError(Problem(f"{pod.name} has no sidecar, and so no stats"))
     answers = found.admin("/stats")
     found.leave_running()
     if pod.name not in answers:

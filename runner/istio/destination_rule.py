@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from runner.istio.fields import (
+    NOT_SUPPORTED,
     AnyDuration,
     DnsLabel,
     Duration,
@@ -170,11 +171,36 @@ class LoadBalancerSettings(IstioModel):
         return self
 
 
+def _tls_mode(value: str) -> str:
+    if value in {"SIMPLE", "MUTUAL"}:
+        raise ValueError(f"the mode {value}, TLS with certificates of one's own, is one of Istio's {NOT_SUPPORTED}")
+    return value
+
+
+class ClientTLSSettings(IstioModel):
+    """How connections to a service are secured; without it, sidecars find out by themselves (auto mTLS)."""
+
+    unsupported: ClassVar[frozenset[str]] = frozenset(
+        {
+            "clientCertificate",
+            "privateKey",
+            "caCertificates",
+            "caCrl",
+            "credentialName",
+            "subjectAltNames",
+            "sni",
+            "insecureSkipVerify",
+        }
+    )
+
+    mode: Annotated[Literal["DISABLE", "ISTIO_MUTUAL"], BeforeValidator(_tls_mode)] = "DISABLE"
+    """DISABLE is the zero value of Istio's enum, so that `tls: {}` means it too."""
+
+
 class PortTrafficPolicy(IstioModel):
     """A traffic policy for one port; it replaces the destination's as a whole."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"tls"})
-
+    tls: ClientTLSSettings | None = None
     port: PortSelector
     load_balancer: LoadBalancerSettings | None = None
     connection_pool: ConnectionPoolSettings | None = None
@@ -184,8 +210,9 @@ class PortTrafficPolicy(IstioModel):
 class TrafficPolicy(IstioModel):
     """Balancing, limits and ejection of a service's clusters."""
 
-    unsupported: ClassVar[frozenset[str]] = frozenset({"tls", "tunnel", "proxyProtocol", "retryBudget"})
+    unsupported: ClassVar[frozenset[str]] = frozenset({"tunnel", "proxyProtocol", "retryBudget"})
 
+    tls: ClientTLSSettings | None = None
     load_balancer: LoadBalancerSettings | None = None
     connection_pool: ConnectionPoolSettings | None = None
     outlier_detection: OutlierDetection | None = None

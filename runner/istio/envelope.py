@@ -21,23 +21,47 @@ _NAME_LENGTH = 253
 """Of a DNS subdomain (RFC 1123), which Kubernetes names are."""
 
 _KEYS = ("apiVersion", "kind", "metadata", "spec")
+_OTHERS = frozenset(
+    {
+        "Secret",
+        "ConfigMap",
+        "Pod",
+        "StatefulSet",
+        "DaemonSet",
+        "ReplicaSet",
+        "Job",
+        "CronJob",
+        "Ingress",
+        "NetworkPolicy",
+        "HorizontalPodAutoscaler",
+        "PodDisruptionBudget",
+        "PersistentVolumeClaim",
+        "HTTPRoute",
+        "GRPCRoute",
+        "TCPRoute",
+        "TLSRoute",
+    }
+)
+"""Kinds of Kubernetes that an experiment may need, and no run changes."""
+_BEFORE = "Should the experiment need it, have it there before the run: kubectl apply -f"
 
 
-def resource_from(document: Document, *, namespace: str = DEFAULT_NAMESPACE) -> Resource:
+def resource_from(document: Document, *, namespace: str = DEFAULT_NAMESPACE, embedded: bool = True) -> Resource:
     """One resource, its envelope checked; `runner.istio.load.typed` reads the spec.
 
     Args:
         document: the object with its positions (`Document.under` for one that is inline in another file).
         namespace: of a resource that names none.
+        embedded: whether the embedded mesh is to hold it; a cluster takes kinds that that one does not.
 
     Raises:
-        InputError: it is no resource that the embedded mesh takes.
+        InputError: it is no resource that the mesh takes.
     """
     data = document.data
     if not isinstance(data, dict):
         expected = "a mapping with apiVersion, kind and metadata"
         raise InputError(Problem("this is no resource", document.position(()), expected))
-    kind = _kind(document, data)
+    kind = _kind(document, data, embedded=embedded)
     problems = [*_unknown_keys(kind, data, document), *_metadata_problems(kind, data, document)]
     spec = data.get("spec")
     if spec is not None and not isinstance(spec, dict):
@@ -51,17 +75,17 @@ def resource_from(document: Document, *, namespace: str = DEFAULT_NAMESPACE) -> 
     return Resource(ResourceKey(kind.name, home, metadata["name"]), body, document)
 
 
-def _kind(document: Document, data: dict[str, Any]) -> Kind:
-    names = "one of " + ", ".join(SUPPORTED)
+def _kind(document: Document, data: dict[str, Any], *, embedded: bool) -> Kind:
+    names = "one of " + ", ".join(SUPPORTED if embedded else KINDS)
     name = data.get("kind")
     where = document.position(("kind",))
     if not isinstance(name, str) or not name:
         raise InputError(Problem("a resource without a kind", where, names))
     kind = KINDS.get(name)
     if kind is None:
-        raise InputError(
-            Problem(f'the embedded mesh does not know the kind "{name}"', where, names, suggest(name, KINDS))
-        )
+        what = "the embedded mesh does not know" if embedded else "a run can't apply to a cluster"
+        hint = _BEFORE if name in _OTHERS and not embedded else suggest(name, KINDS)
+        raise InputError(Problem(f'{what} the kind "{name}"', where, names, hint))
     version = data.get("apiVersion")
     if version not in kind.api_versions:
         where = document.position(("apiVersion",))
@@ -70,9 +94,10 @@ def _kind(document: Document, data: dict[str, Any]) -> Kind:
             raise InputError(Problem(f"{name} without apiVersion", where, expected))
         hint = None
         if isinstance(version, str) and version.startswith("gateway.networking.k8s.io/"):
-            hint = "The embedded mesh does not support the Kubernetes Gateway API yet"
+            mesh = "The embedded mesh does not support" if embedded else "A run does not apply resources of"
+            hint = f"{mesh} the Kubernetes Gateway API yet"
         raise InputError(Problem(f'{name} has no apiVersion "{version}"', where, expected, hint))
-    if kind.model is None:
+    if embedded and kind.model is None:
         raise InputError(Problem(f"{name} is a kind of Istio's {NOT_SUPPORTED}", where, names))
     return kind
 

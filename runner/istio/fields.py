@@ -2,20 +2,30 @@
 
 A key that Istio knows and the embedded mesh does not translate is told apart from one that nobody knows: each model
 names the rest of Istio's fields in `unsupported`, and `runner.istio.scan` turns both into problems with their places.
+The former are the embedded mesh's problems alone: a cluster can hold what this program's models can't.
 """
 
 from __future__ import annotations
 
 import re
 import warnings
-from typing import Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic.alias_generators import to_camel
 
 from runner.units import parse_duration
 
+if TYPE_CHECKING:
+    from runner.errors import Problem
+
 NOT_SUPPORTED = "that the embedded mesh does not support yet"
+"""Words that every message has which is about what the embedded mesh can't do, though Istio can."""
+
+
+def is_unsupported(problem: Problem) -> bool:
+    """Whether a problem is one of the embedded mesh alone, so that a cluster may hold what it is about."""
+    return NOT_SUPPORTED in problem.message
 
 
 class IstioModel(BaseModel):

@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.istio.authorization_policy import AuthorizationPolicy
 from runner.istio.destination_rule import DestinationRule
 from runner.istio.gateway import Gateway
-from runner.istio.kube import Deployment, Service, ServiceAccount
+from runner.istio.kube import Deployment, Namespace, Service, ServiceAccount
+from runner.istio.peer_authentication import PeerAuthentication
 from runner.istio.virtual_service import VirtualService
 
 if TYPE_CHECKING:
@@ -54,15 +56,16 @@ KINDS: dict[str, Kind] = {
             ServiceAccount,
             body_keys=frozenset({"secrets", "imagePullSecrets", "automountServiceAccountToken"}),
         ),
+        Kind("Namespace", ("v1",), Namespace, namespaced=False),
         Kind("ServiceEntry", _NETWORKING),
         Kind("Sidecar", _NETWORKING),
         Kind("WorkloadEntry", _NETWORKING),
         Kind("WorkloadGroup", _NETWORKING),
         Kind("EnvoyFilter", ("networking.istio.io/v1alpha3",)),
         Kind("ProxyConfig", ("networking.istio.io/v1beta1",)),
-        Kind("PeerAuthentication", _SECURITY),
+        Kind("PeerAuthentication", _SECURITY, PeerAuthentication),
         Kind("RequestAuthentication", _SECURITY),
-        Kind("AuthorizationPolicy", _SECURITY),
+        Kind("AuthorizationPolicy", _SECURITY, AuthorizationPolicy),
         Kind("Telemetry", _TELEMETRY),
         Kind("WasmPlugin", ("extensions.istio.io/v1alpha1",)),
     )

@@ -34,6 +34,10 @@ def _service_type(value: str) -> str:
     return value
 
 
+NO_HTTP = frozenset({"tcp", "tls", "https", "mongo", "mysql", "redis", "udp", "kubernetes.io/wss"})
+"""Protocols of service ports whose requests a proxy does not see."""
+
+
 class ServicePort(KubeModel):
     """A port of a service and where it leads."""
 
@@ -43,6 +47,19 @@ class ServicePort(KubeModel):
     """A number, a container port's name, or None for the same number as `port`."""
     protocol: Literal["TCP", "UDP", "SCTP"] = "TCP"
     app_protocol: str | None = None
+
+    @property
+    def protocol_word(self) -> str:
+        """What istiod tells the protocol by, in small letters: `appProtocol`, else the name up to the first `-`."""
+        name = (self.name or "").lower()
+        if name.startswith("grpc-web") and not self.app_protocol:
+            return "grpc-web"
+        return (self.app_protocol or name.partition("-")[0]).lower()
+
+    @property
+    def carries_http(self) -> bool:
+        """Whether istiod takes it for HTTP; also when nothing is said, since it then looks at the traffic."""
+        return self.protocol_word not in NO_HTTP
 
 
 class Service(KubeModel):
@@ -82,6 +99,10 @@ class PodSpec(KubeModel):
 
     service_account_name: str = "default"
     containers: list[Container] = Field(min_length=1)
+
+
+INJECT = "sidecar.istio.io/inject"
+"""The pod's own word on having a sidecar, "true" or "false"; as a label it counts more than as an annotation."""
 
 
 class PodMetadata(KubeModel):
@@ -129,6 +150,13 @@ class Deployment(KubeModel):
         return self.template.spec.service_account_name
 
     @property
+    def sidecar(self) -> bool | None:
+        """Whether its pods ask to have a sidecar, or to have none; None leaves it to the namespace."""
+        metadata = self.template.metadata
+        said = metadata.labels.get(INJECT, metadata.annotations.get(INJECT))
+        return {"true": True, "false": False}.get(said or "")
+
+    @property
     def container_ports(self) -> list[ContainerPort]:
         """All ports of all its containers."""
         return [port for container in self.template.spec.containers for port in container.ports]
@@ -136,3 +164,13 @@ class Deployment(KubeModel):
 
 class ServiceAccount(KubeModel):
     """A ServiceAccount has no spec: its name is all that a mesh needs."""
+
+
+class Namespace(KubeModel):
+    """A Namespace has no spec that matters to traffic: its labels decide whether pods get sidecars."""
+
+
+def injects(labels: dict[str, str]) -> bool:
+    """Whether a namespace with these labels gives its pods sidecars (`istio-injection`, or a revision's `istio.io/rev`)."""
+    said = labels.get("istio-injection")
+    return said == "enabled" or (said is None and "istio.io/rev" in labels)

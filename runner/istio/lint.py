@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Literal
 
 from runner.errors import Position, Problem
 from runner.istio.inventory import Inventory, PodLabels, pods_of_deployments
+from runner.istio.lint_authorization import lint_authorization_policies
+from runner.istio.lint_peer_authentication import lint_peer_authentications
 from runner.istio.lint_routes import lint_virtual_services
 from runner.istio.lint_rules import lint_destination_rules
 
@@ -49,6 +51,8 @@ def lint(resources: Sequence[Resource], pods: Sequence[PodLabels]) -> list[Findi
     used: set[tuple[str, str]] = set()
     found = [Finding(severity, problem) for severity, problem in lint_virtual_services(inventory, used)]
     found += [Finding(severity, problem) for severity, problem in lint_destination_rules(inventory, used)]
+    found += [Finding(severity, problem) for severity, problem in lint_authorization_policies(inventory)]
+    found += [Finding(severity, problem) for severity, problem in lint_peer_authentications(inventory)]
     order = {resource.position().file: number for number, resource in reversed(list(enumerate(resources)))}
 
     def place(finding: Finding) -> tuple[bool, int, int, int]:

@@ -62,6 +62,8 @@ def unknown_host(host: str, namespace: str, inventory: Inventory) -> tuple[str |
 def _destination(
     resource: Resource, place: Loc, destination: Destination, host: str, inventory: Inventory
 ) -> Iterator[Trap]:
+    if host not in inventory.services and inventory.is_external(host):
+        return
     if host not in inventory.services:
         expected, hint = unknown_host(destination.host, resource.key.namespace, inventory)
         where = resource.position(*place, "host")
@@ -72,7 +74,7 @@ def _destination(
         where = resource.position(*place, "port", "number")
         expected = "one of " + ", ".join(map(str, ports))
         yield "error", Problem(f"the Service {destination.host} has no port {destination.port.number}", where, expected)
-    if not destination.subset:
+    if not destination.subset or any(host_matches(pattern, host) for pattern in inventory.unread_rules):
         return
     subsets = inventory.subsets(host)
     where = resource.position(*place, "subset")
@@ -135,7 +137,8 @@ def _gateways(resource: Resource, spec: VirtualService, inventory: Inventory) ->
                     yield "warning", Problem(message, resource.position(*way), expected)
     known = [MESH_GATEWAY, *(key.removeprefix(f"{namespace}/") for key in inventory.gateways)]
     for way, name in named:
-        if name != MESH_GATEWAY and full_gateway(name, namespace) not in inventory.gateways:
+        key = full_gateway(name, namespace)
+        if name != MESH_GATEWAY and key not in inventory.gateways and key not in inventory.unread_gateways:
             where = resource.position(*way)
             yield (
                 "error",
@@ -151,7 +154,8 @@ def _hosts(
     for index, written in enumerate(spec.hosts):
         host = full_host(written, namespace)
         where = resource.position("spec", "hosts", index)
-        if gateways == [MESH_GATEWAY] and not any(host_matches(host, name) for name in inventory.services):
+        in_mesh = gateways == [MESH_GATEWAY] and not any(hosts_overlap(host, name) for name in inventory.external)
+        if in_mesh and not any(host_matches(host, name) for name in inventory.services):
             expected, hint = unknown_host(written, namespace, inventory)
             yield "error", Problem(f'no Service has the host "{written}"', where, expected, hint)
         for gateway in gateways:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import Problem
 from runner.istio.destination_rule import DEFAULT_MAX_EJECTION_PERCENT
-from runner.istio.hosts import host_matches
+from runner.istio.hosts import host_matches, hosts_overlap
 from runner.istio.lint_routes import Trap, unknown_host
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def lint_destination_rules(inventory: Inventory, used: set[tuple[str, str]]) -> 
     for resource, host, rule in inventory.rules:
         known = [name for name in inventory.services if host_matches(host, name)]
         where = resource.position("spec", "host")
-        if not known:
+        if not known and not any(hosts_overlap(host, name) for name in inventory.external):
             expected, hint = unknown_host(rule.host, resource.key.namespace, inventory)
             yield "error", Problem(f'no Service has the host "{rule.host}"', where, expected, hint)
         yield from _two_rules(resource, rule, host, seen)

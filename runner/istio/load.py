@@ -1,6 +1,8 @@
 """Manifest files and inline resources as `Resource`s, every mistake with file, line and column.
 
-The same YAML that kubectl takes: several documents in a file, `List` objects, a namespace that need not be named.
+The same YAML that kubectl takes: several documents in a file, `List` objects, a namespace that need not be named. Which kinds and
+fields there are is Istio's to say; which of them can be held is the mesh's: the embedded one refuses what it does not translate,
+and a cluster gets it as written.
 """
 
 from __future__ import annotations
@@ -9,40 +11,59 @@ from typing import TYPE_CHECKING, cast
 
 from runner.errors import InputError, Position, Problem
 from runner.istio.envelope import resource_from
+from runner.istio.fields import NOT_SUPPORTED, is_unsupported
 from runner.istio.kinds import KINDS
 from runner.istio.resource import DEFAULT_NAMESPACE, Resource, ResourceKey
-from runner.istio.scan import read_model
+from runner.istio.scan import read_known_part, read_model
 from runner.yamlfile import Document, parse_documents, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from runner.istio.authorization_policy import AuthorizationPolicy
     from runner.istio.destination_rule import DestinationRule
     from runner.istio.gateway import Gateway
-    from runner.istio.kube import Deployment, Service, ServiceAccount
+    from runner.istio.kube import Deployment, Namespace, Service, ServiceAccount
+    from runner.istio.peer_authentication import PeerAuthentication
     from runner.istio.virtual_service import VirtualService
 
-    Typed = VirtualService | DestinationRule | Gateway | Service | Deployment | ServiceAccount
+    Typed = (
+        AuthorizationPolicy
+        | PeerAuthentication
+        | VirtualService
+        | DestinationRule
+        | Gateway
+        | Service
+        | Deployment
+        | Namespace
+        | ServiceAccount
+    )
 
 __all__ = [
+    "known_part",
     "load_manifests",
     "merge",
     "parse_manifests",
     "refuse_twice",
     "resource_from",
     "resources_from",
+    "says_more",
     "typed",
 ]
 
 
-def load_manifests(path: Path, shown: str | None = None, *, namespace: str = DEFAULT_NAMESPACE) -> list[Resource]:
+def load_manifests(
+    path: Path, shown: str | None = None, *, namespace: str = DEFAULT_NAMESPACE, embedded: bool = True
+) -> list[Resource]:
     """All resources of a manifest file, their specs read and found good.
 
     Args:
         path: the file.
         shown: how to name it in messages; the path as given otherwise.
         namespace: of resources that name none.
+        embedded: whether the embedded mesh is to hold them. For a cluster, kinds and fields of Istio's that it does not translate
+            are no mistakes.
 
     Raises:
         InputError: the file can't be read, or any resource in it is wrong; all problems of the file together.
@@ -50,19 +71,21 @@ def load_manifests(path: Path, shown: str | None = None, *, namespace: str = DEF
     documents = read_documents(path, shown)
     if not documents:
         raise InputError(Problem(f"{shown or path}: no resources in this file", expected="Istio or Kubernetes YAML"))
-    return _load(documents, namespace)
+    return _load(documents, namespace, embedded=embedded)
 
 
-def parse_manifests(text: str, file: str, *, namespace: str = DEFAULT_NAMESPACE) -> list[Resource]:
+def parse_manifests(
+    text: str, file: str, *, namespace: str = DEFAULT_NAMESPACE, embedded: bool = True
+) -> list[Resource]:
     """As `load_manifests`, from text; `file` is its name in messages.
 
     Raises:
         InputError: any resource in it is wrong.
     """
-    return _load(parse_documents(text, file), namespace)
+    return _load(parse_documents(text, file), namespace, embedded=embedded)
 
 
-def _load(documents: Sequence[Document], namespace: str) -> list[Resource]:
+def _load(documents: Sequence[Document], namespace: str, *, embedded: bool) -> list[Resource]:
     problems: list[Problem] = []
     resources: list[Resource] = []
     for document in documents:
@@ -73,8 +96,11 @@ def _load(documents: Sequence[Document], namespace: str) -> list[Resource]:
             continue
         for part in parts:
             try:
-                resource = resource_from(part, namespace=namespace)
-                typed(resource)
+                resource = resource_from(part, namespace=namespace, embedded=embedded)
+                if embedded:
+                    typed(resource)
+                else:
+                    _read_known_part(resource)
             except InputError as error:
                 problems += error.problems
             else:
@@ -88,13 +114,13 @@ def _load(documents: Sequence[Document], namespace: str) -> list[Resource]:
     return resources
 
 
-def resources_from(document: Document, *, namespace: str = DEFAULT_NAMESPACE) -> list[Resource]:
+def resources_from(document: Document, *, namespace: str = DEFAULT_NAMESPACE, embedded: bool = True) -> list[Resource]:
     """The resources of an inline value: one object, or a kubectl `List`, which is taken apart.
 
     Raises:
         InputError: a resource is wrong, also in its spec.
     """
-    return _load([document], namespace)
+    return _load([document], namespace, embedded=embedded)
 
 
 def _parts(document: Document) -> Iterable[Document]:
@@ -120,11 +146,51 @@ def typed(resource: Resource) -> Typed:
     if known is None:
         model = KINDS[resource.key.kind].model
         if model is None:
-            raise InputError(Problem(f"{resource.key.kind} is not supported yet", resource.position("kind")))
+            raise InputError(Problem(f"{resource.key.kind} is a kind {NOT_SUPPORTED}", resource.position("kind")))
         spec = resource.body.get("spec")
         known = read_model(model, {} if spec is None else spec, resource.document, ("spec",))
         resource.parsed[resource.key.kind] = known
     return cast("Typed", known)
+
+
+def known_part(resource: Resource) -> Typed | None:
+    """As `typed`, as far as the models know: fields that they lack are left out.
+
+    Returns:
+        None where they know nothing of it: its kind, or what it is about; also when it is wrong.
+    """
+    if _KNOWN_PART not in resource.parsed:
+        try:
+            _read_known_part(resource)
+        except InputError:
+            resource.parsed[_KNOWN_PART] = None
+    return cast("Typed | None", resource.parsed[_KNOWN_PART])
+
+
+def says_more(resource: Resource) -> bool:
+    """Whether a resource says something that Istio knows and the models do not, so that only a cluster can hold it."""
+    try:
+        typed(resource)
+    except InputError as error:
+        return any(is_unsupported(problem) for problem in error.problems)
+    return False
+
+
+_KNOWN_PART = "known part"
+
+
+def _read_known_part(resource: Resource) -> None:
+    """Keep what the models know of a resource with it.
+
+    Raises:
+        InputError: with every problem that Istio itself would have with it.
+    """
+    kind = KINDS.get(resource.key.kind)
+    known = resource.parsed.get(resource.key.kind)
+    if known is None and kind is not None and kind.model is not None:
+        spec = resource.body.get("spec")
+        known = read_known_part(kind.model, {} if spec is None else spec, resource.document, ("spec",))
+    resource.parsed[_KNOWN_PART] = known
 
 
 def refuse_twice(resources: Iterable[Resource]) -> None:

@@ -35,8 +35,8 @@ class Resource:
     body: dict[str, Any]
     document: Document = field(repr=False, compare=False)
     """Positions of everything in `body`."""
-    parsed: dict[str, BaseModel] = field(default_factory=dict, repr=False, compare=False)
-    """The spec as `runner.istio.load.typed` read it: at most one entry, filled at the first call."""
+    parsed: dict[str, BaseModel | None] = field(default_factory=dict, repr=False, compare=False)
+    """The spec as `runner.istio.load.typed` and `known_part` read it: filled at the first call of each."""
 
     @property
     def spec(self) -> dict[str, Any]:

@@ -6,13 +6,14 @@ message, place and suggestion, and hands back the data without them, so that one
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
 from runner.errors import InputError, Position, Problem
-from runner.istio.fields import NOT_SUPPORTED, IstioModel
+from runner.istio.fields import NOT_SUPPORTED, IstioModel, is_unsupported
 from runner.yamlfile import Loc, problems_of, suggest
 
 if TYPE_CHECKING:
@@ -44,6 +45,71 @@ def read_model(model: type[Model], data: Any, document: Document, prefix: Sequen
     Raises:
         InputError: with all the problems, in the order of the file.
     """
+    result, problems = _read(model, data, document, prefix)
+    if problems or result is None:
+        raise InputError(problems)
+    return result
+
+
+def read_known_part(
+    model: type[Model], data: Any, document: Document, prefix: Sequence[str | int] = ()
+) -> Model | None:
+    """As `read_model`, for a mesh that can hold more than the models know: fields that they lack are left out.
+
+    Returns:
+        None when what is left out leaves nothing that makes sense by itself (a VirtualService without http routes).
+
+    Raises:
+        InputError: with the problems that Istio itself would have with it.
+    """
+    result, problems = _read(model, data, document, prefix)
+    wrong = [problem for problem in problems if not is_unsupported(problem)]
+    if wrong and (issubclass(model, IstioModel) or len(wrong) == len(problems)):
+        raise InputError(wrong)
+    if result is not None or wrong:
+        return result
+    return _rest(model, _known_keys(model, data, tuple(prefix), _Found(document)))
+
+
+def _rest(model: type[Model], clean: Any) -> Model | None:
+    """What is known of data with values that only Istio knows: all but the mappings that hold such values."""
+    rest = copy.deepcopy(clean)
+    try:
+        return model.model_validate(rest)
+    except ValidationError as error:
+        details = error.errors(include_url=False)
+    ways = {_way(rest, detail["loc"])[:-1] for detail in details}
+    if not all(NOT_SUPPORTED in detail["msg"] for detail in details) or () in ways:
+        return None
+    for way in sorted(ways, key=len, reverse=True):
+        inside = rest
+        for step in way[:-1]:
+            inside = inside[step]
+        if isinstance(inside, dict):
+            inside.pop(way[-1], None)
+    try:
+        return model.model_validate(rest)
+    except ValidationError:
+        return None
+
+
+def _way(data: Any, loc: Loc) -> Loc:
+    """The part of pydantic's way to a value that is in the data: without names of unions and the like."""
+    way: list[str | int] = []
+    for step in loc:
+        known = (isinstance(data, dict) and step in data) or (
+            isinstance(data, list) and isinstance(step, int) and step < len(data)
+        )
+        if known:
+            data = data[step]
+            way.append(step)
+    return tuple(way)
+
+
+def _read(
+    model: type[Model], data: Any, document: Document, prefix: Sequence[str | int]
+) -> tuple[Model | None, list[Problem]]:
+    """The model of what it knows of `data` (None when that is wrong), and every problem, in the order of the file."""
     found = _Found(document)
     clean = _known_keys(model, data, tuple(prefix), found)
     problems = found.problems
@@ -56,9 +122,7 @@ def read_model(model: type[Model], data: Any, document: Document, prefix: Sequen
         ]
         if not problems:
             raise  # pragma: no cover - a place is incomplete only together with a problem
-    if problems or result is None:
-        raise InputError(sorted(problems, key=_line_and_column))
-    return result
+    return result, sorted(problems, key=_line_and_column)
 
 
 def _line_and_column(problem: Problem) -> tuple[int, int]:

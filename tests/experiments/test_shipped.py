@@ -16,17 +16,19 @@ import pytest
 from runner.conduct.plan import make_plan
 from runner.istio.lint import PodLabels, lint
 from runner.istio.load import merge
+from runner.istio.peer_authentication import ROOT_NAMESPACE
 from runner.mesh.local.appfile import find_app, load_app
 from runner.spec.checks import Metric, blocks_needed
 from runner.spec.load import LoadedExperiment, load_experiment
+from runner.spec.model import LocalMesh
 from runner.spec.overrides import Overrides
 from runner.yamlfile import read_documents
 
 if TYPE_CHECKING:
     from runner.istio.resource import Resource
+    from runner.mesh.local.appfile import AppFile
 
 FOLDER = Path(__file__).parents[2] / "experiments"
-APP = load_app(find_app("bookinfo"))
 FILES = sorted(FOLDER.glob("*.yaml"))
 VARIANTS = {
     "request-timeout": ["slow-ratings", "timeout-500ms"],
@@ -39,6 +41,14 @@ VARIANTS = {
     "traffic-shifting": ["all-v1", "half-v3", "all-v3"],
     "capacity-reviews-v1-v3": ["all-v1", "all-v3"],
     "reviews-outage": ["without-timeout", "with-timeout"],
+    "authorization": ["open", "allow-nothing", "productpage-viewer", "details-and-reviews-viewers", "all-viewers"],
+    "mutual-tls": [
+        "mesh-client",
+        "mesh-client-to-legacy",
+        "legacy-client",
+        "strict-mesh-client",
+        "strict-legacy-client",
+    ],
     "timeout-sweep": ["no-timeout", "timeout-0.2s", "timeout-0.5s", "timeout-0.8s", "timeout-1.3s", "timeout-2s"],
 }
 SECTIONS = {
@@ -53,6 +63,8 @@ SECTIONS = {
     "capacity-reviews-v1-v3": "Shifting Traffic",
     "timeout-sweep": "Setting Request Timeouts",
     "reviews-outage": "Setting Request Timeouts",
+    "authorization": "Configurating Authorization",
+    "mutual-tls": "Configuring Authentication",
 }
 
 each = pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
@@ -63,9 +75,20 @@ def loaded(path: Path, *, quick: bool = False) -> LoadedExperiment:
     return load_experiment(path, overrides=Overrides(quick=quick))
 
 
+@cache
+def app_named(name: str) -> AppFile:
+    return load_app(find_app(name))
+
+
+def app_of(path: Path) -> AppFile:
+    mesh = loaded(path).experiment.mesh
+    assert isinstance(mesh, LocalMesh)
+    return app_named(mesh.app)
+
+
 def states(path: Path) -> dict[str, list[Resource]]:
     """By variant, everything that the mesh holds during its trials."""
-    return {variant.name: merge(APP.resources, variant.put) for variant in make_plan(loaded(path), 1).variants}
+    return {variant.name: merge(app_of(path).resources, variant.put) for variant in make_plan(loaded(path), 1).variants}
 
 
 def metrics(path: Path) -> list[Metric]:
@@ -114,7 +137,11 @@ def test_it_cites_its_section_of_the_guide(path: Path) -> None:
 
 @each
 def test_its_states_walk_into_no_trap(path: Path) -> None:
-    pods = [PodLabels(workload.labels, workload.namespace, workload.replicas) for workload in APP.workloads.values()]
+    workloads = app_of(path).workloads.values()
+    pods = [
+        PodLabels(workload.labels, workload.namespace, workload.replicas, workload.ports, workload.sidecar)
+        for workload in workloads
+    ]
     for name, state in states(path).items():
         assert [str(finding) for finding in lint(state, pods)] == [], name
 
@@ -172,7 +199,7 @@ def test_its_checks_speak_of_what_the_loadfile_does(path: Path) -> None:
 def test_its_checks_speak_of_workloads_that_are_there(path: Path) -> None:
     for metric in metrics(path):
         if metric.name == "proxy":
-            assert metric.stat[0] in APP.workloads, metric
+            assert metric.stat[0] in app_of(path).workloads, metric
 
 
 @each
@@ -226,6 +253,7 @@ def test_every_manifest_is_used() -> None:
 @pytest.mark.parametrize("path", sorted((FOLDER / "istio").glob("*.yaml")), ids=lambda path: path.stem)
 def test_manifests_are_istios_v1_in_no_namespace_of_ours(path: Path) -> None:
     for document in read_documents(path):
-        assert document.data["apiVersion"] == "networking.istio.io/v1"
-        assert set(document.data["metadata"]) == {"name"}
+        assert document.data["apiVersion"] in {"networking.istio.io/v1", "security.istio.io/v1"}
+        metadata = document.data["metadata"]
+        assert set(metadata) == {"name"} or metadata["namespace"] == ROOT_NAMESPACE
     assert path.read_text().startswith("# ")

@@ -185,7 +185,7 @@ def test_a_mapping_that_lost_its_only_known_key_is_reported_once():
             "apiVersion: networking.istio.io/v1\nkind: ServiceEntry",
             "f.yaml:2:7: ServiceEntry is a kind of Istio's that the embedded mesh does not support yet",
         ),
-        ("apiVersion: security.istio.io/v1\nkind: PeerAuthentication", "does not support yet"),
+        ("apiVersion: security.istio.io/v1\nkind: RequestAuthentication", "does not support yet"),
         ("apiVersion: v1\nkind: ServiceAccount", "ServiceAccount without metadata"),
         ("apiVersion: v1\nkind: ServiceAccount\nmetadata: {}", "f.yaml:3:1: ServiceAccount without a name"),
         ("apiVersion: v1\nkind: ServiceAccount\nmetadata: {name: A_b}", "f.yaml:3:18: 'A_b' is not a name"),

@@ -7,6 +7,9 @@ front: productpage:9080             # the service that load from a workload talk
 commands:
   productpage-v1: {run: ["{python}", "-m", "shop.productpage"], ready: /health}
 clients: [client]                   # Deployments without a command: a sidecar only
+
+A Deployment in another namespace than `default` is called `NAME.NAMESPACE` here. Pods get a sidecar unless they say no
+(`sidecar.istio.io/inject: "false"`), or their Namespace is among the manifests and has no injection label.
 """
 
 from __future__ import annotations
@@ -21,13 +24,13 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from runner.errors import InputError, Problem
-from runner.istio.kube import Deployment, Service
+from runner.istio.kube import Deployment, Service, injects
 from runner.istio.load import load_manifests, merge, typed
-from runner.mesh.local.topology import Pod, Topology
+from runner.mesh.local.topology import Pod, Topology, workload_name
 from runner.yamlfile import read_documents, shown_path, suggest, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from runner.errors import Position
     from runner.istio.resource import Resource
@@ -78,10 +81,23 @@ class Workload:
     service_account: str
     ports: tuple[int, ...]
     replicas: int
+    sidecar: bool = True
+
+    @property
+    def called(self) -> str:
+        """Its name among the workloads of all namespaces."""
+        return workload_name(self.name, self.namespace)
 
     @classmethod
-    def of(cls, resource: Resource, deployment: Deployment) -> Workload:
-        """The workload that a Deployment resource declares."""
+    def of(cls, resource: Resource, deployment: Deployment, plain_namespaces: Collection[str] = ()) -> Workload:
+        """The workload that a Deployment resource declares.
+
+        Args:
+            resource: the Deployment.
+            deployment: its spec.
+            plain_namespaces: those whose pods get a sidecar only when they ask for one.
+        """
+        asked = deployment.sidecar
         ports = tuple(port.container_port for port in deployment.container_ports)
         return cls(
             name=resource.key.name,
@@ -90,6 +106,7 @@ class Workload:
             service_account=deployment.service_account_name,
             ports=ports,
             replicas=deployment.replicas,
+            sidecar=resource.key.namespace not in plain_namespaces if asked is None else asked,
         )
 
 
@@ -101,9 +118,10 @@ class AppFile:
         name: the app's name.
         path: the app file.
         resources: what the mesh holds before anything is applied: the app's Services and its base resources.
-        workloads: its Deployments by name.
-        commands: by Deployment.
+        workloads: its Deployments by name (`NAME.NAMESPACE` outside the namespace `default`).
+        commands: by the same names.
         front: `service:port` that load from a workload talks to by default.
+        plain_namespaces: those whose pods get a sidecar only when they ask for one.
     """
 
     name: str
@@ -112,6 +130,7 @@ class AppFile:
     workloads: dict[str, Workload]
     commands: dict[str, Command]
     front: str
+    plain_namespaces: frozenset[str] = frozenset()
 
     def topology(self, prefix: str) -> Topology:
         """Every pod's addresses in the /24 network that `prefix` (`127.71.4`) names."""
@@ -119,14 +138,14 @@ class AppFile:
             Pod(
                 name=name,
                 workload=workload.name,
-                role="sidecar",
+                role="sidecar" if workload.sidecar else "plain",
                 address=f"{prefix}.{10 + index}",
                 outbound=f"{prefix}.{80 + index}",
-                app=f"{prefix}.{150 + index}",
+                app=f"{prefix}.{150 + index}" if workload.sidecar else f"{prefix}.{10 + index}",
                 namespace=workload.namespace,
                 labels=workload.labels,
                 service_account=workload.service_account,
-                ports=workload.ports if workload.name in self.commands else (),
+                ports=workload.ports if workload.called in self.commands else (),
             )
             for index, (workload, name) in enumerate(self._replicas())
         ]
@@ -146,7 +165,8 @@ class AppFile:
     def _replicas(self) -> Iterator[tuple[Workload, str]]:
         for workload in self.workloads.values():
             for replica in range(workload.replicas):
-                yield workload, f"{workload.name}-{replica}" if workload.replicas > 1 else workload.name
+                pod = f"{workload.name}-{replica}" if workload.replicas > 1 else workload.name
+                yield workload, workload_name(pod, workload.namespace)
 
 
 def find_app(name: str) -> Path:
@@ -196,11 +216,11 @@ def load_app(path: Path) -> AppFile:
         return found
 
     manifests = resources("manifests", declared.manifests)
-    workloads = {
-        resource.key.name: Workload.of(resource, item)
-        for resource in manifests
-        if isinstance(item := typed(resource), Deployment)
-    }
+    plain = _plain_namespaces(manifests)
+    every = [
+        Workload.of(resource, item, plain) for resource in manifests if isinstance(item := typed(resource), Deployment)
+    ]
+    workloads = {workload.called: workload for workload in every}
     problems = [
         Problem(
             f'no Deployment is called "{name}"',
@@ -235,13 +255,23 @@ def load_app(path: Path) -> AppFile:
         workloads=workloads,
         commands=declared.commands,
         front=declared.front,
+        plain_namespaces=plain,
+    )
+
+
+def _plain_namespaces(manifests: list[Resource]) -> frozenset[str]:
+    """The namespaces that are declared without an injection label; those that nobody declares have sidecars."""
+    return frozenset(
+        resource.key.name
+        for resource in manifests
+        if resource.key.kind == "Namespace" and not injects(resource.body["metadata"].get("labels") or {})
     )
 
 
 def _front_problems(front: str, services: list[Resource], where: Position) -> Iterator[Problem]:
     """What is wrong with the service that load from a workload talks to."""
     ports = {
-        resource.key.name: [str(port.port) for port in item.ports]
+        workload_name(resource.key.name, resource.key.namespace): [str(port.port) for port in item.ports]
         for resource in services
         if isinstance(item := typed(resource), Service)
     }

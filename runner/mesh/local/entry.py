@@ -1,4 +1,7 @@
-"""Where load enters an embedded mesh: at the gateway, or through the sidecar of a workload; and what can be wrong with that."""
+"""Where load enters an embedded mesh, and what can be wrong with that.
+
+At the gateway, through the sidecar of a workload, or, from a workload without one, straight at a service's pod.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ from typing import TYPE_CHECKING
 from runner.errors import InputError, Problem
 from runner.istio.hosts import full_host
 from runner.mesh.local.appfile import GATEWAY
-from runner.mesh.local.topology import LOW_PORT_OFFSET
+from runner.mesh.local.topology import LOW_PORT_OFFSET, workload_name
 from runner.mesh.local.translate import ProxyPaths, translate
 from runner.mesh.local.translate.registry import Registry
 from runner.spec.model import GATEWAY_NAMES
@@ -40,12 +43,13 @@ def split_host(host: str) -> tuple[str, int]:
 
 
 def workloads_by_service(topology: Topology) -> dict[str, list[str]]:
-    """By service (the pods' `app` label), the workloads behind it."""
+    """By service (the pods' `app` label), the workloads behind it; those without a proxy have nothing to tell, and are left out."""
     services: dict[str, list[str]] = {}
-    for pod in topology.pods:
-        workloads = services.setdefault(pod.labels.get("app", pod.workload), [])
-        if pod.workload not in workloads:
-            workloads.append(pod.workload)
+    for pod in topology.proxied:
+        name = pod.labels.get("app", pod.workload)
+        workloads = services.setdefault(name if pod.role == "gateway" else workload_name(name, pod.namespace), [])
+        if pod.called not in workloads:
+            workloads.append(pod.called)
     return services
 
 
@@ -57,12 +61,12 @@ def find_pod(topology: Topology, workload: str) -> Pod:
     """
     wanted = GATEWAY if workload in GATEWAY_NAMES else workload
     for pod in topology.pods:
-        if wanted in {pod.name, pod.workload}:
+        if wanted in {pod.name, pod.called}:
             return pod
-    of_app = [pod for pod in topology.pods if pod.labels.get("app") == wanted]
-    if len({pod.workload for pod in of_app}) == 1:
+    of_app = [pod for pod in topology.pods if "app" in pod.labels and _app_name(pod) == wanted]
+    if len({pod.called for pod in of_app}) == 1:
         return of_app[0]
-    known = ["gateway", *dict.fromkeys(pod.workload for pod in topology.pods if pod.role == "sidecar")]
+    known = ["gateway", *dict.fromkeys(pod.called for pod in topology.pods if pod.role != "gateway")]
     raise InputError(
         Problem(
             f'there is no workload "{workload}" in this mesh',
@@ -70,6 +74,28 @@ def find_pod(topology: Topology, workload: str) -> Pod:
             suggestion=suggest(workload, known),
         )
     )
+
+
+def _app_name(pod: Pod) -> str:
+    return workload_name(pod.labels["app"], pod.namespace)
+
+
+def direct_url(topology: Topology, resources: Sequence[Resource], pod: Pod, host: str) -> str:
+    """Where a workload without a sidecar reaches a service: its (first) pod, past every route of the mesh.
+
+    Kubernetes would spread a client's connections over the service's pods.
+
+    Raises:
+        InputError: there is no such service, or nobody behind it.
+    """
+    registry = Registry.read(topology, resources)
+    name, number = split_host(host)
+    service = _service(registry, name, pod.namespace)
+    port = service.port(number) if service else None
+    endpoints = service.endpoints(port) if service and port else []
+    if not endpoints:
+        raise InputError(Problem(f"no pod is behind {host}, which {pod.called} would talk to without a sidecar"))
+    return f"http://{endpoints[0].pod.address}:{endpoints[0].port}"
 
 
 def entry_problems(
@@ -94,7 +120,11 @@ def entry_problems(
             yield "from", Problem("no Gateway with an HTTP server is applied, so nothing can enter at the gateway")
         return
     registry = Registry.read(topology, resources)
-    known = [f"{service.name}:{port.number}" for service in registry.services.values() for port in service.http_ports]
+    known = [
+        f"{service.name if service.namespace == pod.namespace else f'{service.name}.{service.namespace}'}:{port.number}"
+        for service in registry.services.values()
+        for port in service.http_ports
+    ]
     target = host or front
     try:
         name, port = split_host(target)
@@ -102,14 +132,16 @@ def entry_problems(
         yield "host", Problem(f"{target}: {error}", expected="one of " + ", ".join(known))
         return
     service = _service(registry, name, pod.namespace)
-    routed = any(
+    routed = pod.proxied and any(
         full_host(name, pod.namespace) in {full_host(other, rule.namespace) for other in rule.spec.hosts}
         for rule in registry.virtual_services
     )
     if service is None and not routed:
         message = f'no Service has the host "{name}"'
-    elif service is not None and not any(port in {one.number, _served(one.number)} for one in service.http_ports):
+    elif service is not None and not any(port in _ports_for(pod, one.number) for one in service.http_ports):
         message = f"the Service {service.name} has no HTTP port {port}"
+    elif service is not None and not pod.proxied and not any(map(service.endpoints, service.http_ports)):
+        message = f"no pod is behind the Service {service.name}"
     else:
         return
     yield "host", Problem(message, expected="one of " + ", ".join(known), suggestion=suggest(target, known))
@@ -126,5 +158,6 @@ def _service(registry: Registry, name: str, namespace: str) -> MeshService | Non
     return None
 
 
-def _served(port: int) -> int:
-    return port + LOW_PORT_OFFSET
+def _ports_for(pod: Pod, port: int) -> set[int]:
+    """The ports at which a caller finds a service's: its own, and where sidecars serve it here."""
+    return {port, port + LOW_PORT_OFFSET} if pod.proxied else {port}

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import MeshError, StorageError
 from runner.mesh.local.appfile import command_line
+from runner.mesh.local.certificates import write_certificates
 from runner.mesh.local.instance import Instance
 from runner.mesh.local.network import check_free, claim_network
 from runner.mesh.local.readiness import READY_LIMIT, wait_ready
@@ -157,12 +158,13 @@ def config_for(instance: Instance, pod: Pod, resources: Sequence[Resource]) -> W
 
 def _write_configs(instance: Instance, app: AppFile) -> dict[str, Wanted]:
     wants = {}
-    for pod in instance.topology.pods:
+    for pod in instance.topology.proxied:
         paths = pod_paths(instance.folder, pod)
         paths.directory.mkdir()
         wants[pod.name] = config_for(instance, pod, app.resources)
         write_first(wants[pod.name], paths)
         (paths.directory / "bootstrap.json").write_text(json.dumps(bootstrap(pod, paths)), encoding="utf-8")
+    write_certificates(instance.topology.proxied, lambda pod: pod_paths(instance.folder, pod))
     return wants
 
 
@@ -171,26 +173,27 @@ def _processes(instance: Instance, app: AppFile, envoy: str) -> Iterator[dict[st
         name: os.environ[name] for name in ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR") if name in os.environ
     }
     for pod in instance.topology.pods:
-        yield {
-            "name": f"{pod.name} proxy",
-            "command": [
-                envoy,
-                *("-c", str(instance.folder / pod.name / "bootstrap.json")),
-                *("--concurrency", str(ENVOY_WORKERS)),
-                *("--log-level", "warning"),
-                *("--file-flush-interval-msec", "200"),
-                *("--drain-time-s", "1"),
-                *("--parent-shutdown-time-s", "2"),
-                "--disable-hot-restart",
-            ],
-            "environment": plain,
-            "log": f"{pod.name}.envoy.log",
-            "folder": str(instance.folder),
-        }
-        command = app.commands.get(pod.workload)
+        if pod.proxied:
+            yield {
+                "name": f"{pod.name} proxy",
+                "command": [
+                    envoy,
+                    *("-c", str(instance.folder / pod.name / "bootstrap.json")),
+                    *("--concurrency", str(ENVOY_WORKERS)),
+                    *("--log-level", "warning"),
+                    *("--file-flush-interval-msec", "200"),
+                    *("--drain-time-s", "1"),
+                    *("--parent-shutdown-time-s", "2"),
+                    "--disable-hot-restart",
+                ],
+                "environment": plain,
+                "log": f"{pod.name}.envoy.log",
+                "folder": str(instance.folder),
+            }
+        command = app.commands.get(pod.called)
         if command is None:
             continue
-        proxy = f"http://{pod.outbound}:{HTTP_PROXY_PORT}"
+        proxy = f"http://{pod.outbound}:{HTTP_PROXY_PORT}" if pod.proxied else ""
         yield {
             "name": f"{pod.name} app",
             "command": command_line(command, pod),
@@ -216,9 +219,11 @@ def _processes(instance: Instance, app: AppFile, envoy: str) -> Iterator[dict[st
 
 def _listening(instance: Instance, wants: dict[str, Wanted]) -> Iterator[tuple[str, int]]:
     for pod in instance.topology.pods:
-        yield (pod.outbound, ADMIN_PORT)
         for port in pod.ports:
             yield (pod.app, port)
+        if not pod.proxied:
+            continue
+        yield (pod.outbound, ADMIN_PORT)
         for listener in json.loads(wants[pod.name].lds)["resources"]:
             socket_address = listener.get("address", {}).get("socket_address")
             if socket_address:

@@ -48,7 +48,7 @@ def read_machine() -> MachineFacts:
             MeshUp(
                 name=instance.identity,
                 app=instance.topology.app,
-                proxies=len(instance.topology.pods),
+                proxies=len(instance.topology.proxied),
                 deaths=tuple(f"{death.name} {death.how}" for death in instance.deaths()),
                 standing=not instance.owned,
             )

@@ -14,19 +14,21 @@ from runner.mesh.local import launch
 from runner.mesh.local.access_log import lines_between
 from runner.mesh.local.admin import AdminClient, AdminFleet
 from runner.mesh.local.appfile import find_app, load_app
-from runner.mesh.local.entry import entry_problems, find_pod, split_host, workloads_by_service
+from runner.mesh.local.entry import direct_url, entry_problems, find_pod, split_host, workloads_by_service
 from runner.mesh.local.instance import living_instances, standing_instance
 from runner.mesh.local.preview import check_state, without_declared
 from runner.mesh.local.translate import translate
 from runner.mesh.local.translate.names import listen_port
+from runner.mesh.local.usage import LocalTelemetry
 from runner.mesh.local.xds import held_versions, push
 from runner.spec.model import GATEWAY_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
     from threading import Event
 
     from runner.istio.resource import Resource, ResourceKey
+    from runner.mesh.finding import Demands
     from runner.mesh.local.instance import Instance
     from runner.mesh.local.topology import Pod
     from runner.mesh.local.xds import Held, Wanted
@@ -49,7 +51,7 @@ class LocalMesh:
         self._launched = launched
         self._joined = joined
         self._app = load_app(Path(instance.app_file))
-        self._fleet = AdminFleet(instance.topology.pods)
+        self._fleet = AdminFleet(instance.topology.proxied)
         applied = instance.applied()
         self._resources = self._app.resources if applied is None else applied
         self._wanted = self._configs(self._resources)
@@ -92,7 +94,7 @@ class LocalMesh:
             identity=self.instance.identity,
             app=self.instance.topology.app,
             envoy=self.instance.envoy,
-            proxies=[pod.name for pod in self.instance.topology.pods],
+            proxies=[pod.name for pod in self.instance.topology.proxied],
             workloads=self.workloads(),
             joined=self._joined,
         )
@@ -103,7 +105,7 @@ class LocalMesh:
 
     def workload_of(self, proxy: str) -> str:
         """The workload that a proxy belongs to."""
-        return self.instance.topology.pod(proxy).workload
+        return self.instance.topology.pod(proxy).called
 
     def applied(self) -> list[Resource]:
         """What the mesh holds."""
@@ -124,6 +126,9 @@ class LocalMesh:
             if stray:
                 self._push_all({}, {name: self._wanted[name] for name in stray})
             yield
+
+    def reach(self, keys: Iterable[ResourceKey]) -> None:
+        """Nothing to do: `applied` tells of everything that it holds."""
 
     def check(self, resources: Sequence[Resource]) -> list[str]:
         """Lint a whole state and translate it for every proxy, without touching one.
@@ -200,7 +205,7 @@ class LocalMesh:
         known = {resource.key: resource.canonical() for resource in self._resources}
         changed = [resource for resource in resources if known.get(resource.key) != resource.canonical()]
         named: set[ResourceKey] = set()
-        for pod in self.instance.topology.pods:
+        for pod in self.instance.topology.proxied:
             paths = launch.pod_paths(self.instance.folder, pod)
             config = translate(self.instance.topology, without_declared(self._app, resources), pod, paths)
             for item in (*config.clusters, *config.listeners, *config.routes):
@@ -247,11 +252,15 @@ class LocalMesh:
             time.sleep(_POLL)
 
     def _configs(self, resources: Sequence[Resource]) -> dict[str, Wanted]:
-        return {pod.name: launch.config_for(self.instance, pod, resources) for pod in self.instance.topology.pods}
+        return {pod.name: launch.config_for(self.instance, pod, resources) for pod in self.instance.topology.proxied}
 
     def versions(self) -> dict[str, str]:
         """The config version each proxy holds now; a proxy that does not answer is missing."""
         return held_versions(self._fleet, self._wanted)
+
+    def mend(self) -> bool:
+        """Nobody starts again what has ended here."""
+        return not self.deaths()
 
     def deaths(self) -> list[str]:
         """Processes of the mesh that ended by themselves, in words."""
@@ -265,19 +274,29 @@ class LocalMesh:
         """Each proxy's access log between two wall-clock times, by proxy."""
         return {
             pod.name: lines_between(launch.pod_paths(self.instance.folder, pod).access_log, since, until)
-            for pod in self.instance.topology.pods
+            for pod in self.instance.topology.proxied
         }
 
+    def more_stats(self, demands: Demands) -> tuple[list[Resource], list[str]]:  # noqa: ARG002 - the protocol's argument
+        """Nothing to change: these proxies keep every counter."""
+        return [], []
+
+    def telemetry(self) -> LocalTelemetry:
+        """What the mesh can tell beside its proxies: what its processes use."""
+        return LocalTelemetry(self.instance.folder, self.workload_of)
+
     def entry(self, source: str, host: str | None = None) -> Entry:
-        """Where load enters: `gateway`, or a workload whose sidecar it leaves through.
+        """Where load enters: `gateway`, a workload whose sidecar it leaves through, or the service itself for one without.
 
         Raises:
-            InputError: there is no such workload, or no HTTP server at the gateway.
+            InputError: there is no such workload, no HTTP server at the gateway, or no pod of the service.
         """
         if source in GATEWAY_NAMES:
             return Entry(self.gateway_url(), {"Host": host} if host else {})
         pod = self.find_pod(source)
         target = host or self.instance.front
+        if not pod.proxied:
+            return Entry(direct_url(self.instance.topology, self._resources, pod, target), {"Host": target})
         _, port = split_host(target)
         return Entry(f"http://{pod.outbound}:{listen_port(port)}", {"Host": target})
 

@@ -12,17 +12,18 @@ from runner.istio.lint import PodLabels, lint
 from runner.istio.load import typed
 from runner.mesh.local.appfile import Workload, find_app, load_app
 from runner.mesh.local.entry import entry_problems, workloads_by_service
+from runner.mesh.local.topology import workload_name
 from runner.mesh.local.translate import ProxyPaths, check_supported, translate
 from runner.yamlfile import shown_path
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
-    from runner.istio.resource import Resource
+    from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.local.appfile import AppFile
     from runner.mesh.local.topology import Topology
 
-_DECLARED_KINDS = frozenset({"Deployment", "ServiceAccount"})
+_DECLARED_KINDS = frozenset({"Deployment", "Namespace", "ServiceAccount"})
 
 
 class LocalPreview:
@@ -39,6 +40,9 @@ class LocalPreview:
     def applied(self) -> list[Resource]:
         """What the mesh holds before anything is applied."""
         return list(self._app.resources)
+
+    def reach(self, keys: Iterable[ResourceKey]) -> None:
+        """Nothing to do: all that it holds is known."""
 
     def check(self, resources: Sequence[Resource]) -> list[str]:
         """Warnings about a whole state.
@@ -74,7 +78,16 @@ def check_state(app: AppFile, topology: Topology, resources: Sequence[Resource])
             held += without_declared(app, [resource])
         except InputError as error:
             problems += error.problems
-    pods = [PodLabels(namespace=pod.namespace, labels=pod.labels) for pod in topology.pods]
+    pods = [
+        PodLabels(
+            namespace=pod.namespace,
+            labels=pod.labels,
+            ports=pod.ports,
+            sidecar=pod.role == "sidecar",
+            service_account=pod.service_account,
+        )
+        for pod in topology.pods
+    ]
     for finding in lint(held, pods):
         if finding.severity == "error":
             problems.append(finding.problem)
@@ -83,35 +96,36 @@ def check_state(app: AppFile, topology: Topology, resources: Sequence[Resource])
     if problems:
         raise InputError(problems)
     warnings += check_supported(held, topology)
-    for pod in topology.pods:
+    for pod in topology.proxied:
         translate(topology, held, pod, ProxyPaths(Path("/nowhere")))
     return list(dict.fromkeys(warnings))
 
 
 def without_declared(app: AppFile, resources: Sequence[Resource]) -> list[Resource]:
-    """A state without what the app file already stands for: Deployments that run, and service accounts.
+    """A state without what the app file already stands for: Deployments that run, their namespaces and service accounts.
 
     Raises:
         InputError: a Deployment that the app file does not declare; the embedded mesh would not know what to run.
     """
     for resource in resources:
-        if resource.key.kind == "Deployment" and resource.key.name not in app.workloads:
+        called = workload_name(resource.key.name, resource.key.namespace)
+        if resource.key.kind == "Deployment" and called not in app.workloads:
             raise InputError(
                 Problem(
-                    f"the embedded mesh has no workload {resource.key.name}",
+                    f"the embedded mesh has no workload {called}",
                     resource.position(),
                     expected="one of " + ", ".join(app.workloads),
                     suggestion="Declare it, with the command that runs it, in the app file",
                 )
             )
         if isinstance(deployment := typed(resource), Deployment):
-            _refuse_another(resource, Workload.of(resource, deployment), app)
+            _refuse_another(resource, Workload.of(resource, deployment, app.plain_namespaces), app)
     return [resource for resource in resources if resource.key.kind not in _DECLARED_KINDS]
 
 
 def _refuse_another(resource: Resource, wanted: Workload, app: AppFile) -> None:
     """A Deployment whose pods would be others than those that run can't be applied, so it is no use to say that it was."""
-    runs = app.workloads[wanted.name]
+    runs = app.workloads[wanted.called]
     for field, there in asdict(runs).items():
         here = getattr(wanted, field)
         if here != there:

@@ -48,8 +48,8 @@ def wait_ready(
         MeshError: something ended, was too slow, or `stop` was set.
     """
     deadline = time.monotonic() + READY_LIMIT
-    waiting_proxies = {pod.name: AdminClient(pod) for pod in instance.topology.pods}
-    waiting_apps = {pod.name: pod for pod in instance.topology.pods if pod.workload in app.commands}
+    waiting_proxies = {pod.name: AdminClient(pod) for pod in instance.topology.proxied}
+    waiting_apps = {pod.name: pod for pod in instance.topology.pods if pod.called in app.commands}
     while waiting_proxies or waiting_apps:
         for name, client in list(waiting_proxies.items()):
             with contextlib.suppress(AdminError):
@@ -57,7 +57,7 @@ def wait_ready(
                     client.close()
                     del waiting_proxies[name]
         for name, pod in list(waiting_apps.items()):
-            if _app_ready(pod, app.commands[pod.workload].ready):
+            if _app_ready(pod, app.commands[pod.called].ready):
                 del waiting_apps[name]
         if not (waiting_proxies or waiting_apps):
             return

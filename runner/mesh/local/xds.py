@@ -2,6 +2,8 @@
 
 Envoy watches the files for renames. A version is the hash of what was written; a proxy holds a config when its own stats show
 that version for every kind (`cluster_manager.cds.version_text` and so on) and nothing is warming. No sleep stands for that proof.
+When a listener's filters change, connections that are open keep the old ones until Envoy has drained them (`--drain-time-s`):
+while it does, requests may still be answered by what was before, so the new config counts as held only afterwards.
 Clusters are added before the routes that need them and removed after, as istiod's ordering over ADS does.
 """
 
@@ -28,9 +30,19 @@ CONFIRM_LIMIT = 60.0
 """The longest wait, in seconds, for a proxy to take a config: a bound for failure, never a delay."""
 
 _POLL = 0.001
+_UNSETTLED = frozenset(
+    {
+        "cluster_manager.warming_clusters",
+        "listener_manager.total_listeners_warming",
+        "listener_manager.total_listeners_draining",
+        "listener_manager.total_filter_chains_draining",
+    }
+)
+"""Gauges above zero while a part of the config is not in force yet, or still is."""
 _STATUS = (
     "/stats?usedonly&filter=^(cluster_manager%5C.(cds%5C.(version_text|update_rejected)|warming_clusters)"
-    "|listener_manager%5C.(lds%5C.(version_text|update_rejected)|total_listeners_warming|workers_started)"
+    "|listener_manager%5C.(lds%5C.(version_text|update_rejected)|total_listeners_(warming|draining)"
+    "|total_filter_chains_draining|workers_started)"
     "|http%5C..*%5C.rds%5C..*%5C.(version_text|update_rejected))$"
 )
 """Used ones only, which spares an Envoy from looking at a thousand names: a counter that is not there never moved."""
@@ -56,7 +68,8 @@ class Wanted:
 class Held:
     """What a proxy's own stats say it holds.
 
-    `rds` maps a stat name such as `http.outbound_0.0.0.0_9080;.rds.9080` to the version of that route config.
+    `warming` counts what is not in force yet, or no longer ought to be (draining). `rds` maps a stat name such as
+    `http.outbound_0.0.0.0_9080;.rds.9080` to the version of that route config.
     """
 
     cds: str
@@ -138,7 +151,7 @@ def read_held(client: AdminClient) -> Held:
             routes[name.removesuffix(".version_text")] = value
         elif name.endswith("update_rejected"):
             rejected += int(value)
-        elif name in {"cluster_manager.warming_clusters", "listener_manager.total_listeners_warming"}:
+        elif name in _UNSETTLED:
             warming += int(value)
         elif name == "listener_manager.workers_started":
             started = value != "0"

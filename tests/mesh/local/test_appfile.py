@@ -71,6 +71,57 @@ def test_shipped_apps_are_found_by_name():
         find_app("bookinf")
 
 
+LABELS = "metadata: {labels: {app: shop, version: v1}}"
+
+
+@pytest.mark.parametrize(
+    ("pod", "namespace", "role"),
+    [
+        ("", "", "sidecar"),
+        (", annotations: {sidecar.istio.io/inject: 'false'}", "", "plain"),
+        (", annotations: {sidecar.istio.io/inject: 'true'}", "", "sidecar"),
+        ("", "metadata: {name: default}", "plain"),
+        ("", "metadata: {name: default, labels: {istio-injection: enabled}}", "sidecar"),
+        ("", "metadata: {name: default, labels: {istio.io/rev: canary}}", "sidecar"),
+        ("", "metadata: {name: default, labels: {istio-injection: disabled, istio.io/rev: canary}}", "plain"),
+        ("", "metadata: {name: other}", "sidecar"),
+        (", annotations: {sidecar.istio.io/inject: 'true'}", "metadata: {name: default}", "sidecar"),
+        (", annotations: {sidecar.istio.io/inject: 'maybe'}", "metadata: {name: default}", "plain"),
+    ],
+)
+def test_pods_have_sidecars_as_istio_injects_them(write, tmp_path, pod, namespace, role):
+    text = MANIFESTS.replace(LABELS, LABELS.removesuffix("}") + pod + "}")
+    assert LABELS in MANIFESTS
+    if namespace:
+        text += f"---\napiVersion: v1\nkind: Namespace\n{namespace}\n"
+    path = write(GOOD)
+    (tmp_path / "shop.yaml").write_text(text)
+    _, shop, _ = load_app(path).topology("127.70.1").pods
+    assert shop.role == role
+    assert (shop.app == shop.address) == (role == "plain")
+
+
+def test_a_label_counts_more_than_an_annotation(write, tmp_path):
+    labels = "{app: shop, version: v1, sidecar.istio.io/inject: 'false'}"
+    annotated = f"metadata: {{labels: {labels}, annotations: {{sidecar.istio.io/inject: 'true'}}}}"
+    path = write(GOOD)
+    (tmp_path / "shop.yaml").write_text(MANIFESTS.replace(LABELS, annotated))
+    assert load_app(path).topology("127.70.1").pod("shop-v1").role == "plain"
+
+
+def test_workloads_of_other_namespaces_are_called_by_both_names(write, tmp_path):
+    other = MANIFESTS.replace("{name: shop-v1}", "{name: shop-v1, namespace: old}").replace(
+        "{name: shop}\nspec", "{name: shop, namespace: old}\nspec"
+    )
+    path = write(GOOD.replace("shop-v1:", "shop-v1.old:").replace("front: shop:", "front: shop.old:"))
+    (tmp_path / "shop.yaml").write_text(other)
+    app = load_app(path)
+    pod = app.topology("127.70.1").pod("shop-v1.old")
+    assert (pod.workload, pod.namespace, pod.called) == ("shop-v1", "old", "shop-v1.old")
+    assert pod.identity == "spiffe://cluster.local/ns/old/sa/shopkeeper"
+    assert pod.ports == (8000,)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

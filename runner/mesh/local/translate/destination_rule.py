@@ -53,6 +53,7 @@ def policy_for_subset(rule: MergedRule, subset: Subset, port: int) -> TrafficPol
     if special is not None or base is None:
         return special if special is not None else own
     return TrafficPolicy(
+        tls=own.tls or base.tls,
         load_balancer=own.load_balancer or base.load_balancer,
         connection_pool=own.connection_pool or base.connection_pool,
         outlier_detection=own.outlier_detection or base.outlier_detection,
@@ -63,6 +64,7 @@ def _port_level(policy: TrafficPolicy | None, port: int) -> TrafficPolicy | None
     for special in policy.port_level_settings if policy else ():
         if special.port.number == port:
             return TrafficPolicy(
+                tls=special.tls,
                 load_balancer=special.load_balancer,
                 connection_pool=special.connection_pool,
                 outlier_detection=special.outlier_detection,

@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Literal
 from runner.mesh.local.topology import HTTP_PROXY_PORT
 from runner.mesh.local.translate import names
 from runner.mesh.local.translate.access_log import access_logs
+from runner.mesh.local.translate.authorization_policy import authorization
 from runner.mesh.local.translate.gateway import gateway_servers
 from runner.mesh.local.translate.model import Message, XdsResource, any_message, extension, socket_address
 from runner.mesh.local.translate.service import inbound_route_config
+from runner.mesh.local.translate.tls import GATEWAY_XFCC, XFCC, inbound_chains, inbound_mode, policies_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -47,7 +49,7 @@ def sidecar_listeners(registry: Registry, pod: Pod, paths: ProxyPaths) -> Iterat
             protocol="grpc" if protocols == {"grpc"} else "http",
         )
         sources = tuple(service.resource for service in services)
-        yield _listener(names.listener(number), pod.outbound, at, "OUTBOUND", manager, sources)
+        yield _listener(names.listener(number), pod.outbound, at, "OUTBOUND", _one_chain(manager), sources)
     manager = _outbound_manager(
         pod,
         paths,
@@ -56,11 +58,12 @@ def sidecar_listeners(registry: Registry, pod: Pod, paths: ProxyPaths) -> Iterat
         protocol="http",
     )
     manager["http_protocol_options"] = {"allow_absolute_url": True}
-    yield _listener(names.http_proxy_listener(), pod.outbound, HTTP_PROXY_PORT, "OUTBOUND", manager, ())
+    yield _listener(names.http_proxy_listener(), pod.outbound, HTTP_PROXY_PORT, "OUTBOUND", _one_chain(manager), ())
 
 
 def gateway_listeners(registry: Registry, pod: Pod, paths: ProxyPaths) -> Iterator[XdsResource]:
     """A gateway's listeners: one for each port of its Gateways' servers."""
+    policies = authorization(registry, pod)
     for number, servers in gateway_servers(registry, pod).items():
         name = names.listener(number)
         protocols = {server.server.port.protocol for server in servers}
@@ -73,8 +76,11 @@ def gateway_listeners(registry: Registry, pod: Pod, paths: ProxyPaths) -> Iterat
         )
         manager["use_remote_address"] = True
         manager["server_name"] = _ISTIO_ENVOY
+        manager |= GATEWAY_XFCC
+        manager["http_filters"] = [*policies.filters, *manager["http_filters"]]
         gateways = {server.gateway_name: server.gateway.resource for server in servers}
-        yield _listener(name, pod.address, number, "OUTBOUND", manager, tuple(gateways.values()))
+        sources = (*gateways.values(), *policies.sources)
+        yield _listener(name, pod.address, number, "OUTBOUND", _one_chain(manager), sources)
 
 
 def _inbound(registry: Registry, pod: Pod, number: int, paths: ProxyPaths) -> XdsResource:
@@ -83,8 +89,16 @@ def _inbound(registry: Registry, pod: Pod, number: int, paths: ProxyPaths) -> Xd
     manager = _manager(pod, paths, names.inbound_stat_prefix(number), "INBOUND", protocol)
     manager["route_config"] = inbound_route_config(number, grpc=protocol == "grpc")
     manager["server_name"] = _ISTIO_ENVOY
+    policies = authorization(registry, pod)
+    peer, *others = manager["http_filters"]
+    manager["http_filters"] = [peer, *policies.filters, *others]
+    manager |= XFCC
+    chains = inbound_chains(
+        inbound_mode(registry, pod, number), _network_filter(manager), names.listener(number), paths
+    )
     name = f"{pod.address}_{number}"
-    return _listener(name, pod.address, number, "INBOUND", manager, tuple(service.resource for service, _ in behind))
+    sources = (*(service.resource for service, _ in behind), *policies_of(registry, pod), *policies.sources)
+    return _listener(name, pod.address, number, "INBOUND", chains, sources)
 
 
 def _outbound_manager(pod: Pod, paths: ProxyPaths, *, listener: str, route: str, protocol: str) -> Message:
@@ -147,14 +161,22 @@ def _peer_metadata() -> Message:
     )
 
 
+def _network_filter(manager: Message) -> Message:
+    return extension(_MANAGER, _MANAGER_TYPE, **manager)
+
+
+def _one_chain(manager: Message) -> Message:
+    return {"filter_chains": [{"filters": [_network_filter(manager)]}]}
+
+
 def _listener(
-    name: str, address: str, port: int, direction: Direction, manager: Message, sources: tuple[Resource, ...]
+    name: str, address: str, port: int, direction: Direction, chains: Message, sources: tuple[Resource, ...]
 ) -> XdsResource:
     config = any_message(
         _LISTENER,
         name=name,
         address=socket_address(address, port),
         traffic_direction=direction,
-        filter_chains=[{"filters": [extension(_MANAGER, _MANAGER_TYPE, **manager)]}],
+        **chains,
     )
     return XdsResource(name, config, sources)

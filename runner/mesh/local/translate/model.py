@@ -63,6 +63,21 @@ class ProxyPaths:
         """The access log in Istio's text format."""
         return self.directory / "access.log"
 
+    @property
+    def certificate_chain(self) -> Path:
+        """The proxy's own certificate."""
+        return self.directory / "cert-chain.pem"
+
+    @property
+    def private_key(self) -> Path:
+        """Its key, which nobody else may read."""
+        return self.directory / "key.pem"
+
+    @property
+    def root_certificate(self) -> Path:
+        """The certificate of the mesh's authority."""
+        return self.directory / "root-cert.pem"
+
     def route(self, name: str) -> Path:
         """The file of one RouteConfiguration (RDS)."""
         return self.directory / "rds" / f"{_UNSAFE.sub('_', name)}.json"

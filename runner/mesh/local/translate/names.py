@@ -49,6 +49,11 @@ def outbound_cluster(port: int, subset: str | None, host: str) -> str:
     return f"outbound|{port}|{subset or ''}|{host}"
 
 
+def sni(port: int, subset: str | None, host: str) -> str:
+    """`outbound_.9080_.v1_.reviews.default.svc.cluster.local`: a cluster's name as a server name (TLS takes no `|`)."""
+    return f"outbound_.{port}_.{subset or ''}_.{host}"
+
+
 def inbound_cluster(port: int) -> str:
     """`inbound|9080||`, by the container's port."""
     return f"inbound|{port}||"

@@ -26,13 +26,13 @@ def translate(topology: Topology, resources: Sequence[Resource], pod: Pod, paths
         topology: all pods of the mesh.
         resources: the mesh's whole state, in order of age.
         pod: whose proxy it is.
-        paths: the proxy's files (route configurations are read, and the access log is written there).
+        paths: the proxy's files (certificates and route configurations are read, and the access log is written there).
 
     Raises:
         InputError: a resource can't be read; `check_supported` says what can't be translated.
     """
     registry = Registry.read(topology, resources)
-    clusters = [*outbound_clusters(registry, pod)]
+    clusters = [*outbound_clusters(registry, pod, paths)]
     if pod.role == "gateway":
         listeners = [*gateway_listeners(registry, pod, paths)]
         routes = [*gateway_routes(registry, pod)]

@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Generic, Literal, TypeVar
 
+from runner.istio.authorization_policy import AuthorizationPolicy
 from runner.istio.destination_rule import DestinationRule, Subset, TrafficPolicy
 from runner.istio.gateway import Gateway
 from runner.istio.hosts import full_host, host_matches, service_host
 from runner.istio.kube import Service
 from runner.istio.load import typed
+from runner.istio.peer_authentication import PeerAuthentication
 from runner.istio.virtual_service import VirtualService
 
 if TYPE_CHECKING:
@@ -31,7 +33,6 @@ Protocol = Literal["http", "http2", "grpc", "tcp"]
 
 _HTTP2 = frozenset({"http2", "h2c", "kubernetes.io/h2c"})
 _GRPC = frozenset({"grpc", "grpc-web"})
-_TCP = frozenset({"tcp", "tls", "https", "mongo", "mysql", "redis", "udp", "kubernetes.io/wss"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +148,8 @@ class Registry:
     virtual_services: tuple[Bound[VirtualService], ...]
     destination_rules: tuple[Bound[DestinationRule], ...]
     gateways: tuple[Bound[Gateway], ...]
+    authorization_policies: tuple[Bound[AuthorizationPolicy], ...] = ()
+    peer_authentications: tuple[Bound[PeerAuthentication], ...] = ()
     _merged: dict[tuple[str, str], MergedRule] = field(default_factory=dict, compare=False, repr=False)
 
     @classmethod
@@ -160,6 +163,8 @@ class Registry:
         virtual_services: list[Bound[VirtualService]] = []
         destination_rules: list[Bound[DestinationRule]] = []
         gateways: list[Bound[Gateway]] = []
+        authorization_policies: list[Bound[AuthorizationPolicy]] = []
+        peer_authentications: list[Bound[PeerAuthentication]] = []
         for resource in resources:
             match typed(resource):
                 case Service() as spec:
@@ -171,9 +176,21 @@ class Registry:
                     destination_rules.append(Bound(spec, resource))
                 case Gateway() as spec:
                     gateways.append(Bound(spec, resource))
+                case PeerAuthentication() as spec:
+                    peer_authentications.append(Bound(spec, resource))
+                case AuthorizationPolicy() as spec:
+                    authorization_policies.append(Bound(spec, resource))
                 case _:  # Deployments and ServiceAccounts have become the topology's pods
                     continue
-        return cls(topology, services, tuple(virtual_services), tuple(destination_rules), tuple(gateways))
+        return cls(
+            topology,
+            services,
+            tuple(virtual_services),
+            tuple(destination_rules),
+            tuple(gateways),
+            tuple(authorization_policies),
+            tuple(peer_authentications),
+        )
 
     @property
     def ports(self) -> tuple[int, ...]:
@@ -258,11 +275,9 @@ def port_protocol(port: ServicePort) -> Protocol:
 
     HTTP when neither says anything: istiod then detects the protocol, and HTTP is all that this mesh carries.
     """
-    word = (port.app_protocol or (port.name or "").partition("-")[0]).lower()
-    if (port.name or "").lower().startswith("grpc-web") and not port.app_protocol:
-        word = "grpc-web"
+    word = port.protocol_word
     if word in _HTTP2:
         return "http2"
     if word in _GRPC:
         return "grpc"
-    return "tcp" if word in _TCP else "http"
+    return "http" if port.carries_http else "tcp"

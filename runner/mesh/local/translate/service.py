@@ -5,6 +5,7 @@ Clusters are STATIC with their endpoints inside (istiod would send them by EDS),
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.mesh.local.translate import names
@@ -18,47 +19,73 @@ from runner.mesh.local.translate.destination_rule import (
 )
 from runner.mesh.local.translate.model import Message, XdsResource, any_message, duration, socket_address
 from runner.mesh.local.translate.retry import inbound_retry_policy, retry_policy
+from runner.mesh.local.translate.tls import SOCKET_MATCH, TLS_MODE, outbound_sockets, policies_of, secured
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from runner.istio.destination_rule import Subset
+    from runner.istio.destination_rule import Subset, TrafficPolicy
     from runner.istio.resource import Resource
     from runner.mesh.local.topology import Pod
+    from runner.mesh.local.translate.model import ProxyPaths
     from runner.mesh.local.translate.registry import Endpoint, MeshPort, MeshService, Registry
 
 _CLUSTER = "envoy.config.cluster.v3.Cluster"
 
 
-def outbound_clusters(registry: Registry, pod: Pod) -> Iterator[XdsResource]:
+def outbound_clusters(registry: Registry, pod: Pod, paths: ProxyPaths) -> Iterator[XdsResource]:
     """The clusters of every HTTP port of every service, and of the subsets that DestinationRules define."""
     for service in registry.services.values():
         rule = registry.rule(service.host, pod.namespace)
         for port in service.http_ports:
+            make = _OutboundClusters(registry, service, port, paths)
             if rule is None:
-                settings = outbound_settings(None, port.protocol)
-                yield _outbound_cluster(service, port, settings, _metadata(service), (service.resource,))
+                yield make.cluster(None, _metadata(service), (service.resource,))
                 continue
             sources = (service.resource, *rule.resources)
             metadata = {**_metadata(service), "config": names.config_path(rule.resources[0])}
-            settings = outbound_settings(policy_for_port(rule.policy, port.number), port.protocol)
-            yield _outbound_cluster(service, port, settings, metadata, sources)
+            yield make.cluster(policy_for_port(rule.policy, port.number), metadata, sources)
             for subset in rule.subsets:
-                settings = outbound_settings(policy_for_subset(rule, subset, port.number), port.protocol)
-                yield _outbound_cluster(service, port, settings, {**metadata, "subset": subset.name}, sources, subset)
+                policy = policy_for_subset(rule, subset, port.number)
+                yield make.cluster(policy, {**metadata, "subset": subset.name}, sources, subset)
 
 
-def _outbound_cluster(
-    service: MeshService,
-    port: MeshPort,
-    settings: Message,
-    metadata: Message,
-    sources: tuple[Resource, ...],
-    subset: Subset | None = None,
-) -> XdsResource:
-    name = names.outbound_cluster(port.number, subset.name if subset else None, service.host)
-    endpoints = _lb_endpoints(service.endpoints(port, subset.labels if subset else None))
-    return XdsResource(name, _cluster(name, settings, metadata, endpoints), sources)
+@dataclass(frozen=True, slots=True)
+class _OutboundClusters:
+    """The clusters of one port of a service."""
+
+    registry: Registry
+    service: MeshService
+    port: MeshPort
+    paths: ProxyPaths
+
+    def cluster(
+        self,
+        policy: TrafficPolicy | None,
+        metadata: Message,
+        sources: tuple[Resource, ...],
+        subset: Subset | None = None,
+    ) -> XdsResource:
+        place = (self.port.number, subset.name if subset else None, self.service.host)
+        settings = outbound_settings(policy, self.port.protocol)
+        every = self.service.endpoints(self.port)
+        sockets = outbound_sockets(policy, settings, every, self.registry, names.sni(*place), self.paths)
+        own = self.service.endpoints(self.port, subset.labels) if subset else every
+        endpoints = [self._endpoint(endpoint) for endpoint in own]
+        name = names.outbound_cluster(*place)
+        policies = policies_of(self.registry, *(endpoint.pod for endpoint in own))
+        message = _cluster(name, {**settings, **sockets}, metadata, endpoints)
+        return XdsResource(name, message, (*sources, *policies))
+
+    def _endpoint(self, endpoint: Endpoint) -> Message:
+        metadata: Message = {names.METADATA: {"workload": endpoint.pod.workload}}
+        if secured(self.registry, endpoint):
+            metadata[SOCKET_MATCH] = TLS_MODE
+        return {
+            "endpoint": {"address": socket_address(endpoint.pod.address, endpoint.port)},
+            "metadata": {"filter_metadata": metadata},
+            "load_balancing_weight": 1,
+        }
 
 
 def inbound_clusters(registry: Registry, pod: Pod) -> Iterator[XdsResource]:
@@ -92,17 +119,6 @@ def _cluster(name: str, settings: Message, metadata: Message, endpoints: Sequenc
         metadata={"filter_metadata": {names.METADATA: metadata}},
         **settings,
     )
-
-
-def _lb_endpoints(endpoints: Sequence[Endpoint]) -> list[Message]:
-    return [
-        {
-            "endpoint": {"address": socket_address(endpoint.pod.address, endpoint.port)},
-            "metadata": {"filter_metadata": {names.METADATA: {"workload": endpoint.pod.workload}}},
-            "load_balancing_weight": 1,
-        }
-        for endpoint in endpoints
-    ]
 
 
 def _metadata(service: MeshService) -> Message:

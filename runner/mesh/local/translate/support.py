@@ -6,6 +6,7 @@ work anywhere. Here is what depends on this mesh: no intercepted connections, no
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 from runner.errors import InputError, Problem
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from runner.mesh.local.topology import Topology
     from runner.yamlfile import Loc
 
+SOURCE_ADDRESS = "127.0.0.1"
+"""Where Linux has connections to other loopback addresses come from."""
 _OURS = {ADMIN_PORT: "Envoy's admin interface", HTTP_PROXY_PORT: "the sidecars' HTTP proxy"}
 
 
@@ -54,7 +57,7 @@ def check_supported(resources: Sequence[Resource], topology: Topology) -> list[s
     problems += _gateway_problems(registry)
     if problems:
         raise InputError(problems)
-    return list(_service_warnings(registry))
+    return [*_service_warnings(registry), *_address_warnings(registry)]
 
 
 def _service_problems(resource: Resource, spec: Service) -> Iterator[Problem]:
@@ -146,3 +149,26 @@ def _service_warnings(registry: Registry) -> Iterator[str]:
                     f"{place}: port {port.number} of {service.name} can't be served at {at}, where another service is; "
                     "applications reach it through HTTP_PROXY only"
                 )
+
+
+def _address_warnings(registry: Registry) -> Iterator[str]:
+    """Addresses in AuthorizationPolicies, which are a cluster's; every connection here comes from this machine."""
+    here = ipaddress.ip_address(SOURCE_ADDRESS)
+    for bound in registry.authorization_policies:
+        for index, rule in enumerate(bound.spec.rules):
+            way: Loc = ("spec", "rules", index)
+            places: list[tuple[Loc, list[str]]] = [
+                ((*way, "from", number, "source", "ipBlocks"), source.ip_blocks)
+                for number, source in enumerate(rule.sources)
+            ]
+            places += [
+                ((*way, "when", number, "values"), condition.values)
+                for number, condition in enumerate(rule.when)
+                if condition.key == "source.ip"
+            ]
+            for place, blocks in places:
+                if blocks and not any(here in ipaddress.ip_network(block, strict=False) for block in blocks):
+                    yield (
+                        f"{bound.resource.position(*place)}: every connection in the embedded mesh comes from {here}, "
+                        "so this never matches here"
+                    )

@@ -8,17 +8,25 @@ from pathlib import Path
 import pytest
 
 import runner.mesh.local.apps
+from runner.mesh.local.appfile import find_app, load_app
 from runner.yamlfile import read_documents
 
 APPS = Path(runner.mesh.local.apps.__file__).parent
 ROOT = Path(__file__).parents[4]
 REFERENCE = ROOT.parent / "shared" / "reference" / "manifests"
-EVERY = ["bookinfo", "httpbin"]
+EVERY = ["bookinfo", "httpbin", "httpbin-legacy"]
+CLIENTS = {"bookinfo": ["client"], "httpbin": ["client"], "httpbin-legacy": ["sleep", "sleep.legacy"]}
 
 
 def objects_in(path):
     documents = [document.data for document in read_documents(path)]
-    return {(body["kind"], body["metadata"]["name"]): body for body in documents}
+    return {(body["kind"], called(body)): body for body in documents}
+
+
+def called(body, name=None):
+    """An object's name, or of another in its namespace; with the namespace where it is not the default one."""
+    namespace = body["metadata"].get("namespace")
+    return (name or body["metadata"]["name"]) + (f".{namespace}" if namespace else "")
 
 
 def declared(app):
@@ -59,7 +67,8 @@ def test_services_select_deployments_and_their_ports(app):
         chosen = [
             deployment["spec"]["template"]
             for deployment in deployments(objects).values()
-            if service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
+            if deployment["metadata"].get("namespace") == service["metadata"].get("namespace")
+            and service["spec"]["selector"].items() <= deployment["spec"]["template"]["metadata"]["labels"].items()
         ]
         assert chosen
         for template in chosen:
@@ -73,28 +82,48 @@ def test_deployments_select_their_own_pods_and_name_existing_accounts(app):
     for deployment in deployments(objects).values():
         template = deployment["spec"]["template"]
         assert deployment["spec"]["selector"]["matchLabels"] == template["metadata"]["labels"]
-        assert ("ServiceAccount", template["spec"]["serviceAccountName"]) in objects
+        assert ("ServiceAccount", called(deployment, template["spec"]["serviceAccountName"])) in objects
 
 
 @pytest.mark.parametrize("app", EVERY)
 def test_the_base_leads_from_the_gateway_to_the_front(app):
     data, _ = declared(app)
     base = objects_in(APPS / app / data["base"][0])
-    gateway = base["Gateway", f"{app}-gateway"]
-    routes = base["VirtualService", app]["spec"]
+    name = app.removesuffix("-legacy")
+    gateway = base["Gateway", f"{name}-gateway"]
+    routes = base["VirtualService", name]["spec"]
     assert gateway["spec"]["servers"][0]["port"] == {"number": 8080, "name": "http", "protocol": "HTTP"}
-    assert routes["gateways"] == [f"{app}-gateway"]
+    assert routes["gateways"] == [f"{name}-gateway"]
     destination = routes["http"][0]["route"][0]["destination"]
     assert f"{destination['host']}:{destination['port']['number']}" == data["front"]
 
 
-def test_a_client_is_a_sidecar_and_nothing_else():
+def test_a_client_only_sends():
     for app in EVERY:
         data, objects = declared(app)
-        assert data["clients"] == ["client"]
-        template = deployments(objects)["client"]["spec"]["template"]
-        assert template["metadata"]["labels"] == {"app": "client"}
-        assert not any("ports" in box for box in template["spec"]["containers"])
+        assert data["clients"] == CLIENTS[app]
+        for name in data["clients"]:
+            template = deployments(objects)[name]["spec"]["template"]
+            assert template["metadata"]["labels"] == {"app": name.removesuffix(".legacy")}
+            assert not any("ports" in box for box in template["spec"]["containers"])
+
+
+def test_legacy_is_the_same_without_sidecars():
+    _, objects = declared("httpbin-legacy")
+    assert objects.pop(("Namespace", "legacy"))["metadata"] == {"name": "legacy"}
+    here = {key: body for key, body in objects.items() if "namespace" not in body["metadata"]}
+    there = {key: body for key, body in objects.items() if "namespace" in body["metadata"]}
+    assert [body["spec"] for body in here.values() if "spec" in body] == [
+        body["spec"] for body in there.values() if "spec" in body
+    ]
+    roles = {pod.name: pod.role for pod in load_app(find_app("httpbin-legacy")).topology("127.64.0").pods}
+    assert roles == {
+        "istio-ingressgateway": "gateway",
+        "sleep": "sidecar",
+        "httpbin": "sidecar",
+        "sleep.legacy": "plain",
+        "httpbin.legacy": "plain",
+    }
 
 
 @pytest.mark.parametrize("name", ["bookinfo.yaml", "bookinfo-gateway.yaml"])

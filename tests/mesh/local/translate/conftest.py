@@ -16,6 +16,7 @@ import pytest
 
 from runner.istio.load import merge, parse_manifests
 from runner.mesh.local.admin import AdminClient, AdminError
+from runner.mesh.local.certificates import write_certificates
 from runner.mesh.local.network import claim_network
 from runner.mesh.local.topology import Pod, Topology
 from runner.mesh.local.translate import ProxyPaths, bootstrap, check_supported, translate
@@ -82,14 +83,14 @@ spec:
 """
 
 
-def topology_at(prefix: str) -> Topology:
-    """A gateway, a client without an app, productpage and three versions of reviews."""
+def topology_at(prefix: str, *, reviews: str = "sidecar") -> Topology:
+    """A gateway, a client without an app, productpage and three versions of reviews, with that role."""
 
     def sidecar(name: str, app: str, version: str, index: int, ports: tuple[int, ...] = (PORT,)) -> Pod:
         return Pod(
             name,
             name,
-            "sidecar",
+            reviews if app == "reviews" else "sidecar",
             f"{prefix}.{10 + index}",
             f"{prefix}.{80 + index}",
             f"{prefix}.{150 + index}",
@@ -245,8 +246,10 @@ class Live:
 
     def start(self, envoy: str, names: tuple[str, ...]) -> None:
         for name in names:
+            self.paths(name).directory.mkdir()
+        write_certificates([self.topology.pod(name) for name in names], lambda pod: self.paths(pod.name))
+        for name in names:
             pod, paths = self.topology.pod(name), self.paths(name)
-            paths.directory.mkdir()
             self.held[name] = self._wanted(name, resources_of(""))
             write_first(self.held[name], paths)
             file = paths.directory / "bootstrap.json"
@@ -255,7 +258,7 @@ class Live:
                 self.processes[name] = subprocess.Popen(
                     [
                         *(envoy, "-c", str(file), "--concurrency", "2", "--use-dynamic-base-id", "-l", "warning"),
-                        *("--file-flush-interval-msec", "20"),
+                        *("--file-flush-interval-msec", "20", "--drain-time-s", "1"),
                     ],
                     stdout=log,
                     stderr=log,
@@ -326,7 +329,7 @@ def live_mesh(tmp_path_factory) -> Iterator[Live]:
     with contextlib.ExitStack() as stack:
         claim = claim_network()
         stack.callback(claim.guard.close)
-        topology = topology_at(claim.prefix)
+        topology = topology_at(claim.prefix, reviews="plain")
         backends = {}
         for pod in topology.pods:
             if not pod.ports:

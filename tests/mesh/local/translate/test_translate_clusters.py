@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+from runner.mesh.local.translate import ProxyPaths
 from runner.mesh.local.translate.destination_rule import UNLIMITED
 from runner.mesh.local.translate.service import domains, inbound_clusters, outbound_clusters
 
 HOST = "reviews.default.svc.cluster.local"
+PATHS = ProxyPaths(Path("/mesh/client"))
 
 
 @pytest.fixture
 def clusters(registry, topology):
     def make(text: str = "", pod: str = "client"):
         made = registry(text)
-        found = [*outbound_clusters(made, topology.pod(pod)), *inbound_clusters(made, topology.pod(pod))]
+        found = [*outbound_clusters(made, topology.pod(pod), PATHS), *inbound_clusters(made, topology.pod(pod))]
         return {cluster.name: cluster for cluster in found}
 
     return make
