@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import InputError, Problem
 from runner.load.fortio import FortioDriver
 from runner.load.locust import LocustDriver
+from runner.load.locust_arguments import check_file
+from runner.load.pod_workers import PodWorkers
+from runner.load.wire import EXPERIMENT_VARIABLE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from collections.abc import Collection, Mapping
 
     from runner.load.base import Driver
     from runner.spec.model import Load
@@ -20,7 +23,12 @@ DRIVERS = {"locust": LocustDriver, "fortio": FortioDriver}
 
 
 def make_driver(
-    load: Load, *, work_directory: Path, environ: Mapping[str, str] | None = None, elsewhere: bool = False
+    load: Load,
+    *,
+    work_directory: Path,
+    environ: Mapping[str, str] | None = None,
+    elsewhere: bool = False,
+    variables: Collection[str] = (),
 ) -> Driver:
     """The driver that a load profile asks for, not started yet.
 
@@ -28,7 +36,8 @@ def make_driver(
         load: the profile; its files must be resolved.
         work_directory: where the driver writes its log.
         environ: the environment for the driver's processes; this process's when None.
-        elsewhere: whether the generator is to run where the load leaves from, in a pod.
+        elsewhere: whether the generator is to run where the load leaves from, in a pod of the cluster (Locust: its workers).
+        variables: environment variables that a generator in a pod has too.
 
     Raises:
         InputError: an option of the generator is wrong.
@@ -38,11 +47,34 @@ def make_driver(
         return FortioDriver(load.fortio, work_directory=work_directory, environ=environ, elsewhere=elsewhere)
     if load.locust is None:
         raise RuntimeError("a load without a generator passed validation")
-    if elsewhere:
+    crew = _pod_workers(load, work_directory, environ, variables) if elsewhere else None
+    return LocustDriver(load.locust, work_directory=work_directory, environ=environ, crew=crew)
+
+
+def _pod_workers(load: Load, logs: Path, environ: Mapping[str, str] | None, variables: Collection[str]) -> PodWorkers:
+    """Locust's workers in pods.
+
+    Raises:
+        InputError: the load file's options can't be had there.
+    """
+    locust = load.locust
+    if locust is None:
+        raise RuntimeError("a load without a generator passed validation")
+    wrong = "workers: external" if locust.workers == "external" else "processes" if locust.processes > 1 else ""
+    if wrong:
         raise InputError(
             Problem(
-                f"from: {load.source}: load that leaves from a pod is made there, and Locust can't be run there yet",
-                expected="fortio, or from: gateway",
+                f"from: {load.source}: load that leaves from a cluster's workload is made in pods, which can't be had with {wrong}",
+                expected="workers: N, so many pods; or from: gateway",
             )
         )
-    return LocustDriver(load.locust, work_directory=work_directory, environ=environ)
+    check_file(locust.file.absolute())
+    experiment = (environ or {}).get(EXPERIMENT_VARIABLE)
+    return PodWorkers(
+        locust,
+        locust.file.absolute(),
+        logs,
+        experiment=Path(experiment) if experiment else None,
+        tls=load.tls,
+        variables=variables,
+    )

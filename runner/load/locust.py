@@ -18,11 +18,13 @@ from runner.load.locust_window import Collected, prepare_message
 from runner.load.locust_workers import make_crew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from pathlib import Path
     from threading import Event
 
     from runner.load.base import WindowPlan
+    from runner.load.locust_workers import Crew
+    from runner.load.pod_workers import PodWorkers
     from runner.results.window import Second, Window
     from runner.spec.model import LocustLoad
 
@@ -45,6 +47,7 @@ class LocustDriver:
 
     Attributes:
         notes: what is done otherwise than Locust alone would, a sentence each; known after `start`.
+        pods: the crew whose pods are awaited by `board`; None for workers of another kind.
         user_classes: names of the user classes that run; known after `start`.
         shape: name of the file's load shape, empty without one; known after `start`.
     """
@@ -52,19 +55,29 @@ class LocustDriver:
     name = "locust"
     closed_loop_only = False
 
-    def __init__(self, load: LocustLoad, *, work_directory: Path, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        load: LocustLoad,
+        *,
+        work_directory: Path,
+        environ: Mapping[str, str] | None = None,
+        crew: PodWorkers | None = None,
+    ) -> None:
         """Make a driver that has not started yet.
 
         Args:
             load: the file and how to run it.
             work_directory: where `locust.log` is written.
             environ: the environment for the child; this process's when None.
+            crew: workers in pods; what `load` says when None.
         """
         self._load = load
         self._file = load.file.absolute()
         self._environ = dict(os.environ if environ is None else environ)
         self._process = LocustProcess(work_directory / "locust.log")
-        self._crew = make_crew(load, self._file, work_directory)
+        self.pods = crew
+        self._crew = crew or make_crew(load, self._file, work_directory)
+        self._port = 0
         self._generators: list[int] = []
         self._master: int | None = None
         self._window = 0
@@ -80,7 +93,7 @@ class LocustDriver:
         check_file(self._file)
         check_arguments(self._load)
         forks = self._load.processes if self._load.processes > 1 else 0
-        environ = {key: value for key, value in self._environ.items() if key not in OUR_VARIABLES}
+        environ = self._child_environ()
         environ[wire.LOADFILE_VARIABLE] = str(self._file)
         started = command(self._load, self._file)
         crew = self._crew
@@ -90,9 +103,9 @@ class LocustDriver:
                 self._await_hellos(range(1 + forks))
             else:
                 self._process.start([*started, *crew.master_arguments()], {**environ, **crew.master_environ()}, 0)
-                port = self._await_hellos([0])
-                crew.begin(port, environ)
-                self._await_hellos(range(1, 1 + crew.number))
+                self._port = self._await_hellos([0])
+                if not crew.later:
+                    self._begin_crew(crew)
         except BaseException:
             if crew is None:
                 self._process.end(0.0)
@@ -100,8 +113,37 @@ class LocustDriver:
                 self.close()  # workers elsewhere must be told
             raise
 
+    def _child_environ(self) -> dict[str, str]:
+        return {key: value for key, value in self._environ.items() if key not in OUR_VARIABLES}
+
+    def _begin_crew(self, crew: Crew) -> None:
+        crew.begin(self._port, {**self._child_environ(), wire.LOADFILE_VARIABLE: str(self._file)})
+        self._await_hellos(range(1, 1 + crew.number))
+
     def settle(self, command: tuple[str, ...]) -> None:
-        """Nothing: Locust runs on this machine."""
+        """Nothing: the master runs on this machine, and workers in pods are told by `board`."""
+
+    def board(self, commands: Sequence[tuple[str, ...]], image: str) -> None:
+        """Start the workers of `pods`, whose pods are there now, and return when all have joined.
+
+        Args:
+            commands: what stands before a command line to have it run in each pod.
+            image: what the pods run, for messages.
+
+        Raises:
+            InputError: the image holds another version of this program or of Locust.
+            DriverError: a worker did not come.
+        """
+        crew = self.pods
+        if crew is None:
+            raise RuntimeError("this driver has no workers in pods")
+        crew.image = image
+        crew.board(commands)
+        try:
+            self._begin_crew(crew)
+        except BaseException:
+            self.close()
+            raise
 
     def drive(
         self, plan: WindowPlan, watch: Callable[[Second], None] | None = None, stop: Event | None = None
@@ -201,7 +243,9 @@ class LocustDriver:
         if self._master is not None:
             peers.append((-1, self._master))
         for index, peer in peers:
-            self._process.send(prepare_message(plan, self._window, index, len(self._generators)), [peer])
+            there = self._crew.path_there if self._crew is not None and peer != self._master else None
+            told = prepare_message(plan, self._window, index, len(self._generators), there)
+            self._process.send(told, [peer])
         deadline = monotonic() + 2 * plan.drain + _GRACE
         waiting = {peer for _, peer in peers}
         while waiting:

@@ -126,7 +126,12 @@ PYTHON = (sys.executable, "-P", "-m", "locust")
 
 def shared_arguments(load: LocustLoad, file: Path) -> list[str]:
     """What the process that drives and all its workers are started with: the files, the user classes, their options."""
-    arguments = ["-f", f"{PLUGIN},{file}", *load.users, *load.args]
+    return ["-f", f"{PLUGIN},{file}", *option_arguments(load)]
+
+
+def option_arguments(load: LocustLoad) -> list[str]:
+    """The same without the files, which lie elsewhere in a pod."""
+    arguments = [*load.users, *load.args]
     if load.tags:
         arguments += ["--tags", *load.tags]
     if load.exclude_tags:

@@ -10,7 +10,7 @@ from runner.load.shelf import Shelf
 from runner.results.window import Second, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from runner.load.base import WindowPlan
@@ -77,8 +77,16 @@ def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
     return total
 
 
-def prepare_message(plan: WindowPlan, window: int, index: int, of: int) -> wire.Prepare:
-    """What one generating process is told of a plan."""
+def prepare_message(
+    plan: WindowPlan, window: int, index: int, of: int, there: Callable[[str], str] | None = None
+) -> wire.Prepare:
+    """What one generating process is told of a plan; `there` says where a file of this machine lies for it."""
+
+    def absolute(path: Path | None) -> str | None:
+        if path is None:
+            return None
+        return there(str(path.absolute())) if there else str(path.absolute())
+
     tls = plan.target.tls
     arrivals = plan.arrivals
     return wire.Prepare(
@@ -87,9 +95,7 @@ def prepare_message(plan: WindowPlan, window: int, index: int, of: int) -> wire.
             # Locust puts the two together as they are.
             plan.target.url.rstrip("/"),
             dict(plan.target.headers),
-            wire.TlsOnWire(_absolute(tls.ca), _absolute(tls.certificate), _absolute(tls.key), tls.verify)
-            if tls
-            else None,
+            wire.TlsOnWire(absolute(tls.ca), absolute(tls.certificate), absolute(tls.key), tls.verify) if tls else None,
         ),
         seconds=plan.seconds,
         seed=plan.seed,
@@ -108,7 +114,3 @@ def prepare_message(plan: WindowPlan, window: int, index: int, of: int) -> wire.
         index=index,
         of=of,
     )
-
-
-def _absolute(path: Path | None) -> str | None:
-    return None if path is None else str(path.absolute())

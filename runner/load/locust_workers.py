@@ -46,7 +46,10 @@ class Crew:
         number: how many there are.
         patience: how long they may take to come, in seconds.
         whole: whether none was seen to die of which the master may not know yet.
+        later: whether they can be started only when the mesh is open.
     """
+
+    later = False
 
     def __init__(self, number: int, patience: float) -> None:
         self.number = number
@@ -74,6 +77,10 @@ class Crew:
     def missing(self, joined: int) -> DriverError:
         """The error when fewer than `number` have come."""
         raise NotImplementedError
+
+    def path_there(self, path: str) -> str:
+        """Where a file of this machine lies where the workers run."""
+        return path
 
     def log_of(self, peer: int) -> str:
         """The end of a worker's log, as the end of a sentence; nothing for one elsewhere."""

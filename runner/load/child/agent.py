@@ -34,6 +34,7 @@ from runner.load.child.sessions import Sessions
 from runner.load.child.shaped_loop import ShapedPool
 from runner.load.child.worker_link import WorkerLink, join_of
 from runner.load.wire import (
+    CLOCKS_VARIABLE,
     FDS_VARIABLE,
     LOADFILE_VARIABLE,
     SHAPE,
@@ -68,6 +69,7 @@ class Agent:
         self._fds = Fds() if FDS_VARIABLE in os.environ else None
         self._ticket = os.environ.pop(TICKET_VARIABLE, "")
         self._workers = int(os.environ.pop(WORKERS_VARIABLE, "0"))
+        self._other_clocks = bool(os.environ.pop(CLOCKS_VARIABLE, ""))
         self._loadfile = os.environ.pop(LOADFILE_VARIABLE, "")
         self._sessions = Sessions()
         self._requests = RequestListener(locust.events.request)
@@ -145,7 +147,7 @@ class Agent:
         if self._workers and isinstance(runner, MasterRunner) and isinstance(self._link, Link):
             outlive_parent()  # the link's end tells, and then the workers are told
             own = join_of(environment, Path(self._loadfile), hello, self._ticket)
-            self._relay = Relay(environment, runner, self._link, own, self._workers)
+            self._relay = Relay(environment, runner, self._link, own, self._workers, other_clocks=self._other_clocks)
             hello = replace(hello, port=self._relay.port)
         # Only once Locust goes on after all listeners of `init`, so that one that fails is told first.
         gevent.spawn(self._greet, hello)

@@ -42,7 +42,7 @@ class _Seat:
     Attributes:
         number: from 1.
         client: Locust's name for it.
-        local: whether the driver started it, on this machine, so that its clock is this one.
+        local: whether it runs on this machine, so that its clock is this one.
         heard: the number of its last line.
     """
 
@@ -59,7 +59,14 @@ class Relay:
     """One per master."""
 
     def __init__(
-        self, environment: Environment, runner: MasterRunner, link: Link, own: wire.Join, workers: int
+        self,
+        environment: Environment,
+        runner: MasterRunner,
+        link: Link,
+        own: wire.Join,
+        workers: int,
+        *,
+        other_clocks: bool = False,
     ) -> None:
         """Begin to take workers.
 
@@ -69,11 +76,13 @@ class Relay:
             link: to the driver.
             own: what the master would say if it were a worker; each must say the same.
             workers: how many are taken; others wait unused.
+            other_clocks: whether those that the driver started itself are on other machines too.
         """
         self._runner = runner
         self._link = link
         self._own = own
         self._workers = workers
+        self._other_clocks = other_clocks
         self._seats: dict[str, _Seat] = {}
         self._unused: set[str] = set()
         runner.register_message(wire.JOIN, self._on_join)
@@ -118,7 +127,9 @@ class Relay:
         if unfit is not None:
             self._refuse(client, unfit)
             return
-        seat = self._seats[client] = _Seat(len(self._seats) + 1, client, local=bool(join.ticket))
+        seat = self._seats[client] = _Seat(
+            len(self._seats) + 1, client, local=bool(join.ticket) and not self._other_clocks
+        )
         self._tell(client, wire.Welcome(seat.number))
         name = f"{join.host}, process {join.pid}"
         hello = wire.Hello(join.pid, "worker", seat.number, join.locust, join.users, join.notes, name=name)
