@@ -7,6 +7,7 @@ shell of a user finds the same, whatever the working directory.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import shutil
@@ -46,32 +47,44 @@ def meshes_home() -> Path:
 def work_directory() -> Iterator[Path]:
     """A folder for one command's own files; what commands that died left is removed.
 
+    A living command holds a lock on its folder's `.lock`. Process ids would not do: in pods that share a volume each is the first.
+
     Raises:
         StorageError: it can't be made.
     """
     home = state_home() / "work"
-    path = home / f"{os.getpid()}-{secrets.token_hex(4)}"
+    name = f"{os.getpid()}-{secrets.token_hex(4)}"
+    path, unlocked = home / name, home / f".{name}"
     try:
-        path.mkdir(parents=True, mode=0o700)
+        unlocked.mkdir(parents=True, mode=0o700)
+        lock = os.open(unlocked / ".lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        unlocked.rename(
+            path
+        )  # under its own name only once it is locked: others take an unlocked one for a dead command's
     except OSError as error:
         raise StorageError(
             f"{path} can't be made: {error.strerror}", advice="Free space, or set XDG_STATE_HOME to a writable place"
         ) from None
-    for other in home.iterdir():
-        pid = other.name.partition("-")[0]
-        if pid.isdigit() and not _is_alive(int(pid)):
-            shutil.rmtree(other, ignore_errors=True)
     try:
+        for other in home.iterdir():
+            if other != path and not other.name.startswith(".") and not _is_held(other):
+                shutil.rmtree(other, ignore_errors=True)
         yield path
     finally:
         shutil.rmtree(path, ignore_errors=True)
+        os.close(lock)
 
 
-def _is_alive(pid: int) -> bool:
+def _is_held(folder: Path) -> bool:
     try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
+        lock = os.open(folder / ".lock", os.O_RDWR)
+    except OSError:
         return False
-    except PermissionError:
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
         return True
-    return True
+    finally:
+        os.close(lock)
+    return False

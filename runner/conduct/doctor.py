@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from runner.conduct.drivers import generator_pods
 from runner.conduct.journal import unfinished
 from runner.conduct.preview import preview
 from runner.errors import DriverError, InputError, OutsideError, StorageError
 from runner.load.fortio_program import find, version_of
-from runner.mesh.finding import GATEWAY, Demands, Finding, Panel, StatDemand, Status
-from runner.probes import prometheus
+from runner.mesh.finding import Demands, Finding, Panel, StatDemand, Status
+from runner.mesh.telemetry import URL_VARIABLE
 from runner.spec.checks import Metric
-from runner.spec.model import ClusterMesh, ClusterTarget, LocalMesh
+from runner.spec.model import GATEWAY, GENERATOR_IMAGE_VARIABLE, ClusterMesh, ClusterTarget, LocalMesh, NoMesh
 from runner.state import journal_home
 
 if TYPE_CHECKING:
@@ -154,7 +155,15 @@ def demands_of(plan: Plan) -> Demands:
         promql=tuple(spec.collect.promql),
         faults=tuple(sorted({f"fault.{fault.kind}s_injected" for fault in _faults(plan)})),
         app=spec.mesh.cluster.app if isinstance(spec.mesh, ClusterMesh) else "bookinfo",
+        prometheus=spec.mesh.cluster.prometheus if isinstance(spec.mesh, ClusterMesh) else None,
+        generator_pods=max((generator_pods(plan, variant.load) for variant in plan.variants), default=0),
+        generator_image=_image(spec.mesh),
     )
+
+
+def _image(mesh: MeshChoice) -> str | None:
+    named = mesh.cluster.generators.image if isinstance(mesh, ClusterMesh) else None
+    return named or os.environ.get(GENERATOR_IMAGE_VARIABLE)
 
 
 def _faults(plan: Plan) -> Iterator[ExpectedFault]:
@@ -168,12 +177,24 @@ def _absent_queries(plans: Sequence[Plan]) -> Iterator[Finding]:
     """PromQL entries that a run against this kind of mesh has no answer to; checks on them would be inconclusive."""
     for plan in plans:
         spec = plan.experiment.experiment
-        for evidence in prometheus.absent(spec.collect.promql, _kind_of(spec.mesh)):
+        why = _why_no_prometheus(spec.mesh)
+        for name in spec.collect.promql if why else ():
             yield Panel(spec.experiment).warning(
                 "promql",
-                f"{evidence.name} will be absent: {evidence.reason}",
-                "Decide by proxy[...] instead, which reads the counters of the proxies themselves",
+                f"promql[{name}] will be absent: {why}",
+                "Decide by proxy[...] instead, which reads the counters of the proxies themselves"
+                if isinstance(spec.mesh, LocalMesh)
+                else f"Set {URL_VARIABLE}, or mesh.none.prometheus, to its URL",
             )
+
+
+def _why_no_prometheus(mesh: MeshChoice) -> str:
+    """Why there is none to ask, of kinds whose Prometheus is not looked for; empty else."""
+    if isinstance(mesh, LocalMesh):
+        return "the embedded mesh has no Prometheus"
+    if isinstance(mesh, NoMesh) and not (mesh.none.prometheus or os.environ.get(URL_VARIABLE)):
+        return "nothing says where Prometheus is"
+    return ""
 
 
 def _plain_targets(plans: Sequence[Plan]) -> Iterator[Finding]:

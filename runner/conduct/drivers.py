@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from runner.errors import InputError, Problem
 from runner.load.drivers import make_driver
 from runner.load.locust import LocustDriver
+from runner.load.wire import EXPERIMENT_VARIABLE
 from runner.spec.model import ClusterMesh
 
 if TYPE_CHECKING:
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
     from runner.spec.model import Load
 
 
-EXPERIMENT_VARIABLE = "MESHTRIAL_EXPERIMENT"
-"""Environment variable with the absolute path of the experiment file, for loadfiles that read files beside it."""
-
-
 class Drivers:
     """Starts what a plan needs and gives each variant its driver."""
 
@@ -33,13 +30,14 @@ class Drivers:
         self._all: list[Driver] = []
         made: dict[str, Driver] = {}
         for variant in plan.variants:
-            same = f"{_process_of(variant.load)} {variant.load.source if _is_elsewhere(plan, variant.load) else ''}"
+            same = f"{_process_of(variant.load)} {_place_of(plan, variant.load)}"
             if same not in made:
                 made[same] = make_driver(
                     variant.load,
                     work_directory=work_directory / f"driver-{len(made) + 1}",
                     environ=_environ(plan),
                     elsewhere=_is_elsewhere(plan, variant.load),
+                    variables=plan.experiment.experiment.env,
                 )
                 self._all.append(made[same])
             self.by_variant[variant.name] = made[same]
@@ -74,9 +72,24 @@ class Drivers:
         settled: set[int] = set()
         for variant in plan.variants:
             driver = self.by_variant[variant.name]
-            if _is_elsewhere(plan, variant.load) and id(driver) not in settled:
+            if variant.load.fortio and _is_elsewhere(plan, variant.load) and id(driver) not in settled:
                 settled.add(id(driver))
                 driver.settle(mesh.entry(variant.load.source, variant.load.host).command)
+
+    def in_pods(self) -> list[tuple[LocustDriver, Load]]:
+        """Drivers whose workers run in pods, each once, with a load of theirs."""
+        found: dict[int, tuple[LocustDriver, Load]] = {}
+        for variant in self._plan.variants:
+            driver = self.by_variant[variant.name]
+            if isinstance(driver, LocustDriver) and driver.pods is not None:
+                found.setdefault(id(driver), (driver, variant.load))
+        return list(found.values())
+
+    @property
+    def inside(self) -> frozenset[str]:
+        """Variants whose load is made in pods."""
+        found = {id(driver) for driver, _ in self.in_pods()}
+        return frozenset(name for name, driver in self.by_variant.items() if id(driver) in found)
 
     def versions(self) -> dict[str, str]:
         """Name and version of each kind of driver in use."""
@@ -89,8 +102,24 @@ class Drivers:
 
 
 def _is_elsewhere(plan: Plan, load: Load) -> bool:
-    """Whether a load is made inside the cluster: the sidecar that it leaves through takes requests of its own pod only."""
-    return isinstance(plan.experiment.experiment.mesh, ClusterMesh) and not load.at_gateway
+    """Whether a load is made inside the cluster: the sidecar that it leaves through takes requests of its own pod only.
+
+    Locust's `workers: N` are pods there too when load enters at the gateway.
+    """
+    shared = load.locust is not None and isinstance(load.locust.workers, int)
+    return isinstance(plan.experiment.experiment.mesh, ClusterMesh) and (shared or not load.at_gateway)
+
+
+def generator_pods(plan: Plan, load: Load) -> int:
+    """How many pods a load of Locust's is made in."""
+    if load.locust is None or not _is_elsewhere(plan, load):
+        return 0
+    return load.locust.workers if isinstance(load.locust.workers, int) else 1
+
+
+def _place_of(plan: Plan, load: Load) -> str:
+    """What makes other pods, of a load that is made in some: whose place they take, and the files that they are sent."""
+    return f"{load.source} {load.tls}" if _is_elsewhere(plan, load) else ""
 
 
 def _process_of(load: Load) -> str:
@@ -133,9 +162,11 @@ def _environ(plan: Plan) -> dict[str, str]:
 
 
 def _try(load: Load, work_directory: Path, environ: dict[str, str], *, elsewhere: bool) -> list[Problem]:
-    if load.locust is not None:
-        load = load.model_copy(update={"locust": load.locust.alone()})
     try:
+        if load.locust is not None:
+            if elsewhere:  # what can't be had in a pod is told, and then the file is loaded here
+                make_driver(load, work_directory=work_directory, environ=environ, elsewhere=True)
+            load, elsewhere = load.model_copy(update={"locust": load.locust.alone()}), False
         driver = make_driver(load, work_directory=work_directory, environ=environ, elsewhere=elsewhere)
         try:
             driver.start()

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from runner.conduct.manifests import Manifest, from_file, from_inline, reading_for
 from runner.errors import InputError, Problem
 from runner.istio.faults import ExpectedFault
 from runner.istio.hosts import full_host
-from runner.istio.load import load_manifests, merge, resources_from, typed
-from runner.istio.resource import DEFAULT_NAMESPACE
+from runner.istio.load import known_part, merge
 from runner.istio.virtual_service import VirtualService
-from runner.spec.model import ClusterMesh, NoMesh
-from runner.yamlfile import shown_path, to_yaml
+from runner.spec.model import NoMesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -25,19 +24,9 @@ if TYPE_CHECKING:
     from runner.spec.load import LoadedExperiment
     from runner.spec.model import Load
     from runner.spec.phases import Phases
-    from runner.yamlfile import Document
 
 OVERHEAD = 0.5
 """Seconds that a trial takes beside its load, for the estimate only (measured: docs/benchmarks.md)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """A manifest as it is listed: its name, its bytes, its resources."""
-
-    name: str
-    content: bytes
-    resources: tuple[Resource, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +150,7 @@ def make_plan(experiment: LoadedExperiment, seed: int, *, aa: bool = False) -> P
     """
     spec = experiment.experiment
     problems: list[Problem] = []
-    home = spec.mesh.cluster.namespace if isinstance(spec.mesh, ClusterMesh) else DEFAULT_NAMESPACE
+    reading = reading_for(spec.mesh)
 
     def listed(
         entries: Sequence[Path | dict[str, object]], variant: str | None, *, phases: bool = False
@@ -170,9 +159,9 @@ def make_plan(experiment: LoadedExperiment, seed: int, *, aa: bool = False) -> P
         for index, entry in enumerate(entries):
             try:
                 found.append(
-                    _file(entry, home)
+                    from_file(entry, reading)
                     if isinstance(entry, Path)
-                    else _inline(experiment.inline(variant, index, phases=phases), home)
+                    else from_inline(experiment.inline(variant, index, phases=phases), reading)
                 )
             except InputError as error:
                 problems.extend(error.problems)
@@ -238,16 +227,6 @@ def _layers(*lists: Sequence[Manifest]) -> tuple[Resource, ...]:
     return tuple(merge([], *layers))
 
 
-def _file(path: Path, namespace: str) -> Manifest:
-    shown = shown_path(path)
-    return Manifest(shown, path.read_bytes(), tuple(load_manifests(path, shown, namespace=namespace)))
-
-
-def _inline(document: Document, namespace: str) -> Manifest:
-    content = to_yaml(document.data).encode()
-    return Manifest("inline", content, tuple(resources_from(document, namespace=namespace)))
-
-
 def _with_idle_faults(variants: Sequence[VariantPlan]) -> tuple[VariantPlan, ...]:
     """The variants, of which a fault of 0 % is expected too (and so found missing), where it can't be meant as the control.
 
@@ -273,7 +252,7 @@ def expected_faults(resources: Sequence[Resource], *, idle: bool = False) -> fro
     """
     expected = set()
     for resource in resources:
-        item = typed(resource)
+        item = known_part(resource)
         if not isinstance(item, VirtualService):
             continue
         for route in item.http:

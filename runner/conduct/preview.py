@@ -25,7 +25,9 @@ def checked(plan: Plan, held: Preview) -> tuple[Plan, list[str]]:
 
     Raises:
         InputError: a variant's state can't be held; every problem of all variants.
+        MeshError: what is to be changed can't be looked at.
     """
+    held.reach({item.key for variant in plan.variants for item in variant.touched})
     plan = replace(plan, base=tuple(held.applied()))
     problems = []
     warnings: list[str] = []

@@ -92,6 +92,8 @@ class RunRecord:
                 proxies=self.mesh.proxies,
                 joined=self.mesh.joined,
                 url=self.mesh.url,
+                istio=self.mesh.istio,
+                revisions=self.mesh.revisions,
             ),
             meshtrial=__version__,
             machine=_machine(),
@@ -302,7 +304,7 @@ def load_in_words(load: Load, url: str | None = None) -> str:
         load: the profile.
         url: where it goes, when that is a plain URL.
     """
-    where = f"at {shown_url(url)}" if url else f"from {'the gateway' if load.source == 'gateway' else load.source}"
+    where = f"at {shown_url(url)}" if url else f"from {'the gateway' if load.at_gateway else load.source}"
     if load.fortio is not None:
         return f"{_fortio_in_words(load.fortio)} in a closed loop {where}"
     if load.users == "shape":

@@ -93,6 +93,13 @@ def recover(
     return done
 
 
+def died_in(home: Path, address: MeshAddress) -> bool:
+    """Whether a dead run left anything in this very mesh."""
+    return any(
+        (record.mesh.kind, record.mesh.identity) == (address.kind, address.identity) for record in unfinished(home)
+    )
+
+
 def _is_meant(mesh: MeshAddress, wanted: str | None, context: str | None, namespace: str | None) -> bool:
     if wanted is not None and mesh.kind != wanted:
         return False
@@ -110,6 +117,7 @@ def undo_in(mesh: Mesh, record: JournalRecord) -> Recovery:
     Raises:
         MeshError: the mesh can't be restored, or does not hold what it should afterwards.
     """
+    mesh.reach(record.written)
     work = undo(record, mesh.applied())
     mesh.apply(work.put, work.delete)
     verify(mesh, [record.snapshot[item.key] for item in work.put], work.delete)

@@ -11,22 +11,25 @@ from typing import TYPE_CHECKING
 
 from runner.conduct.app import provided_app
 from runner.conduct.drivers import Drivers
+from runner.conduct.generators import announced, provided_generators
 from runner.conduct.journal import Journal, MeshAddress, NoJournal
 from runner.conduct.meshes import Meshes
 from runner.conduct.plan import make_plan
 from runner.conduct.preview import checked, preview
 from runner.conduct.record import RunRecord
-from runner.conduct.recover import recover, reopen, verify
+from runner.conduct.recover import died_in, recover, reopen, verify
+from runner.conduct.stats import added_stats
 from runner.conduct.stopping import Stopping
+from runner.conduct.telemetry import refuse_wrong_queries
 from runner.conduct.trial import Conductor
 from runner.errors import MeshError, MeshtrialError, OutsideError, StoppedError, StorageError
 from runner.mesh.kinds import kind_name
-from runner.results.document import Verdict
+from runner.results.document import Invalid, Verdict
 from runner.results.store import RunFolder
 from runner.state import journal_home, work_directory
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from runner.conduct.plan import Plan, TrialPlan
     from runner.conduct.progress import Progress
@@ -34,6 +37,7 @@ if TYPE_CHECKING:
     from runner.mesh.base import Mesh
     from runner.results.document import RunDocument
     from runner.spec.load import LoadedExperiment
+    from runner.spec.model import MeshChoice
 
 
 EXIT_CODES = {
@@ -56,6 +60,7 @@ class RunOptions:
         keep: leave the run's own mesh up after a failure.
         command: the command line, for the report; `{seed}` is filled in.
         aa: run the baseline against itself instead.
+        add_stats: have proxies keep the counters that the experiment reads, for the run.
     """
 
     results: Path = Path("results")
@@ -64,6 +69,7 @@ class RunOptions:
     keep: bool = False
     command: str = ""
     aa: bool = False
+    add_stats: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +125,7 @@ def run(
     plan = make_plan(experiment, seed, aa=options.aa)
     choice = experiment.experiment.mesh
     preview(plan)
-    for recovery in recover(journal_home(), reopen, wanted=kind_name(choice)):
-        if not recovery.gone:
-            progress.message(f"restored what a dead run had left: {recovery}")
+    _recover(choice, progress)
     with contextlib.ExitStack() as stack:
         stopping = stopping or stack.enter_context(Stopping())
         stopping.calm()
@@ -150,19 +154,42 @@ def run(
             progress.message(f"uses the mesh of an earlier run of this suite ({mesh.describe().identity})")
         elif mesh.describe().joined:
             progress.message(f"joined the mesh that is up ({mesh.describe().identity})")
-        stack.enter_context(mesh.hold(f"meshtrial {method.verb} {experiment.experiment.experiment}"))
+        who = f"meshtrial {method.verb} {experiment.experiment.experiment}"
+        stack.enter_context(_held(mesh, who, lambda: _recover(choice, progress)))
         _all_alive(mesh)
         stack.enter_context(provided_app(mesh, progress))
-        plan, warnings = checked(plan, mesh)
+        stack.enter_context(added_stats(mesh, plan, progress, wanted=options.add_stats))
+        plan, warnings = checked(announced(plan, mesh, drivers), mesh)
+        refuse_wrong_queries(plan, mesh)
         drivers.settle(plan, mesh)
         told = [*plan.experiment.warnings, *warnings]
         for warning in told:
             progress.message(f"warning: {warning}")
+        stack.enter_context(provided_generators(plan, mesh, drivers, progress, stopping))
         result = _carry_out(plan, mesh, drivers, options, progress, stopping, list(told), method)
         loan.sound, loan.failed = result.sound, result.error is not None
     if loan.kept:
         progress.message(f"the mesh was left up: {mesh.describe().identity}")
     return result
+
+
+@contextlib.contextmanager
+def _held(mesh: Mesh, who: str, restore: Callable[[], None]) -> Iterator[None]:
+    """Hold a mesh in which no dead run has left anything."""
+    with contextlib.ExitStack() as holding:
+        holding.enter_context(mesh.hold(who))
+        description = mesh.describe()
+        if died_in(journal_home(), MeshAddress(description.kind, description.identity)):
+            holding.close()  # one that lived when journals were looked at died while its Lease was waited for
+            restore()
+            holding.enter_context(mesh.hold(who))
+        yield
+
+
+def _recover(choice: MeshChoice, progress: Progress) -> None:
+    for recovery in recover(journal_home(), reopen, wanted=kind_name(choice)):
+        if not recovery.gone:
+            progress.message(f"restored what a dead run had left: {recovery}")
 
 
 def _all_alive(mesh: Mesh) -> None:
@@ -196,7 +223,7 @@ def _carry_out(
         journal = Journal.begin(
             journal_home(), MeshAddress(description.kind, description.identity), snapshot, folder.path.resolve()
         )
-    conductor = Conductor(plan, mesh, drivers.by_variant, journal, progress, stopping)
+    conductor = Conductor(plan, mesh, drivers.by_variant, journal, progress, stopping, inside=drivers.inside)
     error: MeshtrialError | None = None
     try:
         method.blocks(plan, conductor, record, progress)
@@ -237,11 +264,14 @@ def _block(order: list[TrialPlan], attempt: int, conductor: Conductor, record: R
     valid = True
     for trial in order:
         outcome = conductor.run(trial, attempt)
-        kept = record.add(trial, outcome)
+        deaths = conductor.mesh.deaths()
+        validity = record.judged(trial, outcome)
+        for death in deaths:
+            validity.add(Invalid.PROXY_DIED, death)
+        kept = record.add(trial, outcome, validity)
         progress.trial(kept)
         valid = valid and kept.valid
-        deaths = conductor.mesh.deaths()
-        if deaths:
+        if deaths and not conductor.mesh.mend():
             raise MeshError(
                 f"{'; '.join(deaths)} during {trial.variant.name}, block {trial.block}",
                 advice="What was measured before is in the run folder",

@@ -6,7 +6,7 @@ import contextlib
 import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from runner.analysis.evidence import TrialEvidence
 from runner.conduct.guardrails import GuardrailWatch
@@ -16,10 +16,11 @@ from runner.conduct.plan import changed_keys, trial_seconds
 from runner.conduct.progress import Step
 from runner.conduct.proxy_reading import read_quiet, read_texts
 from runner.conduct.recover import verify
+from runner.conduct.telemetry import TelemetryReader, TelemetrySeen
 from runner.errors import MeshError, OutsideError
 from runner.load.base import Target, WindowPlan
 from runner.mesh.none import NO_PROXIES
-from runner.probes import access_log, istio_metrics, prometheus, proxy_stats
+from runner.probes import access_log, istio_metrics, proxy_stats
 from runner.results.counters import by_workload, increases
 from runner.results.document import AbsentEvidence, Attestation, ProxyVersions
 from runner.results.trial import TrialFile
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from runner.conduct.stopping import Stopping
     from runner.istio.resource import Resource, ResourceKey
     from runner.load.base import Driver
-    from runner.mesh.base import Mesh
+    from runner.mesh.base import GeneratorHost, Mesh
     from runner.results.window import Second, Window
 
 QUIET_LIMIT = 12.0
@@ -82,6 +83,7 @@ class Conductor:
         stopping: looked at between phases, and by the driver while load runs.
         done: trials that are over.
         seconds: about how long a trial takes, where its load does not say so.
+        inside: variants whose load is made in pods of the mesh.
     """
 
     plan: Plan
@@ -92,9 +94,10 @@ class Conductor:
     stopping: Stopping
     done: int = 0
     seconds: float | None = None
+    inside: frozenset[str] = frozenset()
     _proxies: list[str] = field(default_factory=list)
     _services: dict[str, list[str]] = field(default_factory=dict)
-    _absent_queries: list[AbsentEvidence] = field(default_factory=list)
+    _telemetry: TelemetryReader = field(init=False)
     _absent_counters: list[AbsentEvidence] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -102,7 +105,7 @@ class Conductor:
         self._proxies = description.proxies
         self._services = description.workloads
         spec = self.plan.experiment
-        self._absent_queries = prometheus.absent(spec.experiment.collect.promql, description.kind)
+        self._telemetry = TelemetryReader(self.mesh, spec.experiment.collect.promql)
         asked = any(
             isinstance(metric, Metric) and metric.name == "proxy"
             for check in spec.checks
@@ -132,6 +135,7 @@ class Conductor:
         variant = trial.variant
         back, gone = changed_keys(self.plan.base, variant.touched)
         self._step("apply", trial, 0)
+        self._telemetry.applying()
         self.journal.intend(variant.put, ())
         try:
             self.mesh.apply(variant.put, ())
@@ -192,6 +196,10 @@ class Conductor:
             self.stopping.event.clear()
             return self._cut_short(trial, attempt, warmup, crossings[0])
         remarks = self._wait_quiet()
+        if self._telemetry.waits:
+            self._step("scrape", trial, 0)
+            self._read()  # Envoy merges its histograms when it is asked: only then does Prometheus see all of them
+        edge = self._telemetry.before(self.stopping.check)
         before = self._read()
         measuring = True
         window = drive("measure", load.duration, trial.seed)
@@ -200,7 +208,10 @@ class Conductor:
         self._step("collect", trial, 0)
         remarks += self._wait_quiet()
         after = self._read()
-        outcome = self._outcome(trial, attempt, warmup, window, before, after, crossings, remarks)
+        if self._telemetry.waits:
+            self._step("scrape", trial, 0)
+        seen = self._telemetry.after(edge, window, self.stopping.check)
+        outcome = self._outcome(trial, attempt, warmup, window, before, after, crossings, remarks, seen)
         self._add_phases(outcome, switcher, (before, after))
         return outcome
 
@@ -239,7 +250,9 @@ class Conductor:
     def _window_plan(self, variant: VariantPlan, seconds: float, seed: int, *, warming: bool) -> WindowPlan:
         load = variant.load
         arrivals = load.arrivals.opening(seconds) if load.arrivals and warming else load.arrivals
-        entry = self.mesh.entry(load.source, load.host)
+        inside = variant.name in self.inside
+        enter = cast("GeneratorHost", self.mesh).entry_inside if inside else self.mesh.entry
+        entry = enter(load.source, load.host)
         headers = {**entry.headers, **load.headers}
         target = Target(variant.url or entry.url, headers, load.tls, load.secret_headers, entry.command)
         return WindowPlan(target, seconds, seed, arrivals, load.users)
@@ -254,6 +267,7 @@ class Conductor:
         after: ProxyReading,
         crossings: list[Crossing],
         remarks: list[str],
+        seen: TelemetrySeen,
     ) -> TrialOutcome:
         moved = by_workload(increases(before.counters, after.counters), self.mesh.workload_of)
         lines = self.mesh.access_log(window.started, window.ended)
@@ -267,7 +281,10 @@ class Conductor:
             stats_after=after.counters,
             edges=istio_metrics.edges(before.requests, after.requests),
             access_log=access_log.sample(lines, ACCESS_LOG_SAMPLE),
-            promql=dict.fromkeys(item.name for item in self._absent_queries),
+            promql=seen.promql,
+            applying=seen.applying,
+            control_plane=seen.control_plane,
+            usage=seen.usage,
         )
         evidence = TrialEvidence(
             block=trial.block,
@@ -278,7 +295,7 @@ class Conductor:
             known={self.mesh.workload_of(proxy): frozenset(names) for proxy, names in after.counters.items()},
             services=self._services,
             promql=file.promql,
-            absent={item.name: item.reason for item in (*self._absent_queries, *self._absent_counters)},
+            absent={**seen.absent, **{item.name: item.reason for item in self._absent_counters}},
             setting=setting_of(trial.variant, before.versions),
         )
         attestation = Attestation(
@@ -288,13 +305,13 @@ class Conductor:
             },
             faults=proxy_stats.fault_counters(moved),
         )
-        return TrialOutcome(file, evidence, attestation, crossings[0] if crossings else None, remarks)
+        return TrialOutcome(file, evidence, attestation, crossings[0] if crossings else None, [*remarks, *seen.remarks])
 
     def _cut_short(self, trial: TrialPlan, attempt: int, warmup: Window | None, crossing: Crossing) -> TrialOutcome:
         if warmup is None:
             raise RuntimeError("a guardrail was crossed in a warm-up that never was")
         reading = self._read()
-        return self._outcome(trial, attempt, None, warmup, reading, reading, [crossing], [])
+        return self._outcome(trial, attempt, None, warmup, reading, reading, [crossing], [], TelemetrySeen())
 
     def _read(self) -> ProxyReading:
         return read_quiet(self.mesh)

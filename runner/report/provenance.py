@@ -8,7 +8,7 @@ from runner.report import words
 from runner.units import format_duration
 
 if TYPE_CHECKING:
-    from runner.results.document import RunDocument
+    from runner.results.document import MeshRecord, RunDocument
 
 Fact = tuple[str, str]
 """A term and what is so."""
@@ -43,6 +43,7 @@ def facts(document: RunDocument) -> list[Fact]:
             ("Target", mesh.url or ""),
             ("App", mesh.app or ""),
             ("Envoy", mesh.envoy or ""),
+            ("Istio", _istio(mesh)),
             *extra,
             ("Proxies", ", ".join(mesh.proxies)),
             ("Meshtrial", document.meshtrial),
@@ -52,6 +53,12 @@ def facts(document: RunDocument) -> list[Fact]:
         ]
         if text and text != words.NONE
     ]
+
+
+def _istio(mesh: MeshRecord) -> str:
+    """`1.31.0, revision default`; empty for a mesh without a control plane."""
+    revisions = f"{'revision' if len(mesh.revisions) == 1 else 'revisions'} {', '.join(mesh.revisions)}"
+    return ", ".join(text for text in (mesh.istio or "", revisions if mesh.revisions else "") if text)
 
 
 def design(document: RunDocument) -> str:

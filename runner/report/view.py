@@ -17,6 +17,7 @@ from runner.report import (
     phases,
     provenance,
     proxies,
+    resources,
     sweep,
     trials,
     words,
@@ -72,6 +73,7 @@ class Page:
     telling: Table
     counters: Table
     promql: Table | None
+    resources: Table | None
     diffs: list[manifests.VariantDiff]
     applied: list[manifests.VariantManifests]
     matrix: Table
@@ -129,6 +131,7 @@ def page(document: RunDocument, trial_files: Sequence[TrialFile], texts: Mapping
         telling=proxies.telling(document),
         counters=proxies.whole(document, limits),
         promql=proxies.promql(document, _promql(document, trial_files)),
+        resources=resources.resources(document, trial_files),
         diffs=manifests.diffs(document, texts, limits),
         applied=manifests.applied(document, texts, limits),
         matrix=trials.matrix(document),

@@ -137,6 +137,32 @@ class Edge(Record):
     """Mean of `istio_request_duration_milliseconds`, when the histogram was read."""
 
 
+class ControlPlane(Record):
+    """What istiod counted between two moments, of all proxies that it serves."""
+
+    pushes: dict[str, int] = Field(default_factory=dict)
+    """Pushes sent, by xDS type: `cds`, `eds`, `lds`, `rds`."""
+    rejects: int = 0
+    """Pushes that some proxy refused (`pilot_total_xds_rejects`)."""
+    errors: int = 0
+    """Pushes that failed otherwise: internal errors, timeouts, broken streams."""
+    converged: int = 0
+    """Pushes timed by `pilot_proxy_convergence_time`."""
+    convergence_ms: float | None = None
+    """Their mean time from the change to the proxy; None where there was none."""
+
+
+class PartUsage(Record):
+    """CPU and memory of one part of a workload, all its instances together."""
+
+    workload: str
+    part: Literal["proxy", "app"]
+    cores: float | None = None
+    """Mean cores in use over the window; None where it is not known."""
+    memory_mb: float | None = None
+    """In use at the window's end, in units of 10^6 bytes."""
+
+
 class GeneratorRecord(Record):
     """How well the load generator kept its own promise."""
 
@@ -416,6 +442,10 @@ class MeshRecord(Record):
     """Whether the run used a mesh that was already up."""
     url: str | None = None
     """The target of kind none, without a user's name and password."""
+    istio: str | None = None
+    """The control plane's version, of a cluster."""
+    revisions: list[str] = Field(default_factory=list)
+    """Istio's revisions that the proxies belong to."""
 
 
 class AbsentEvidence(Record):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.results.document import AccessLogEntry, Edge, Switches
+from runner.results.document import AccessLogEntry, ControlPlane, Edge, PartUsage, Switches
 from runner.results.window import Window
 
 
@@ -25,6 +25,9 @@ class TrialFile:
         access_log: a sample of the proxies' access logs, the lines with response flags first.
         promql: by name, what a query gave for the window; None where it gave nothing.
         switches: when the mesh was changed within the window, and what counters did in each phase; None without phases.
+        applying: what istiod counted from before the variant was applied until the window began; None without an istiod to ask.
+        control_plane: what it counted from then until the window's end.
+        usage: CPU and memory of proxies and applications in the window; empty where they are not known.
     """
 
     variant: str
@@ -38,6 +41,9 @@ class TrialFile:
     access_log: list[AccessLogEntry] = field(default_factory=list)
     promql: dict[str, float | None] = field(default_factory=dict)
     switches: Switches | None = None
+    applying: ControlPlane | None = None
+    control_plane: ControlPlane | None = None
+    usage: list[PartUsage] = field(default_factory=list)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data."""
@@ -53,6 +59,9 @@ class TrialFile:
             "access_log": [entry.model_dump() for entry in self.access_log],
             "promql": self.promql,
             "switches": self.switches.model_dump() if self.switches else None,
+            "applying": self.applying.model_dump() if self.applying else None,
+            "control_plane": self.control_plane.model_dump() if self.control_plane else None,
+            "usage": [part.model_dump() for part in self.usage],
         }
 
     @classmethod
@@ -70,4 +79,7 @@ class TrialFile:
             access_log=[AccessLogEntry.model_validate(entry) for entry in data["access_log"]],
             promql=data["promql"],
             switches=Switches.model_validate(switches) if (switches := data.get("switches")) else None,
+            applying=ControlPlane.model_validate(counted) if (counted := data.get("applying")) else None,
+            control_plane=ControlPlane.model_validate(counted) if (counted := data.get("control_plane")) else None,
+            usage=[PartUsage.model_validate(part) for part in data.get("usage") or []],
         )

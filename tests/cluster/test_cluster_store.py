@@ -1,5 +1,6 @@
 """A namespace of a real API server: replaced whole, given back to the byte, and never over a change of somebody else."""
 
+import contextlib
 import copy
 import json
 import os
@@ -20,6 +21,7 @@ from runner.mesh.cluster.inventory import refuse_unusable
 from runner.mesh.cluster.kinds import Places
 from runner.mesh.cluster.lease import NAME, NamespaceLease
 from runner.mesh.cluster.objects import stripped
+from runner.mesh.cluster.peers import peer_policies
 from runner.mesh.cluster.store import Store
 
 APP = """
@@ -237,7 +239,7 @@ def test_the_dry_run_finds_what_the_server_refuses_and_touches_nothing(store, re
     state = read(APP + "---" + ROUTE, "route.yaml")
     assert checker.check(state) == []
     state[-1].body["spec"]["http"][0]["timeoutt"] = "1s"
-    with pytest.raises(InputError, match=r"route.yaml:\d+:1: the API server refuses VirtualService .*timeoutt"):
+    with pytest.raises(InputError, match=r"route.yaml:21:5: the API server refuses VirtualService .*timeoutt"):
         checker.check(state)
     assert [item.key.kind for item in store.read()] == []
 
@@ -341,7 +343,7 @@ def _with_token(token):
 
 
 READING = [
-    {"apiGroups": ["networking.istio.io"], "resources": ["*"], "verbs": ["get", "list"]},
+    {"apiGroups": ["networking.istio.io", "security.istio.io"], "resources": ["*"], "verbs": ["get", "list"]},
     {"apiGroups": [""], "resources": ["services", "serviceaccounts"], "verbs": ["list"]},
 ]
 
@@ -350,7 +352,7 @@ def test_permissions_that_are_missing_are_told_before_anything_is_touched(api, n
     store.change(read(APP + "---" + ROUTE), [])
     reader = connected(_with_token(_token(api, namespace, READING)))
     limited = _store(reader, namespace)
-    assert limited.hidden == {"Deployment"}
+    assert limited.hidden == {"Deployment", "Telemetry", "WasmPlugin"}
     with pytest.raises(
         MeshError, match=r"may not do what this run needs.*create virtualservices; update virtualservices"
     ):
@@ -393,6 +395,50 @@ def test_a_dead_holders_lease_is_taken_over(api, namespace, dead):
     with lease.held("recover"):
         now = api.get(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/{NAME}")
         assert now["spec"]["holderIdentity"].endswith(f"/{os.getpid()}")
+
+
+@pytest.fixture
+def lease_of_a_pod(api, namespace):
+    """Puts a living Lease there whose holder noted its pod; the pod's status is what is given, or there is none."""
+
+    def make(phase, seconds):
+        uid = "gone"
+        if phase:
+            api.call("POST", f"/api/v1/namespaces/{namespace}/serviceaccounts", None, {"metadata": {"name": "default"}})
+            pod = {"metadata": {"name": "job-x"}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
+            pod = api.call("POST", f"/api/v1/namespaces/{namespace}/pods", None, pod)
+            uid = pod["metadata"]["uid"]
+            pod["status"]["phase"] = phase
+            api.call("PUT", f"/api/v1/namespaces/{namespace}/pods/job-x/status", None, pod)
+        lease = NamespaceLease(api, namespace)
+        lease._pod = f"{namespace}/job-x/{uid}"
+        body = lease._body("meshtrial run demo")
+        body["spec"] |= {"holderIdentity": "job-x/1", "leaseDurationSeconds": seconds}
+        api.call("POST", f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases", None, body)
+        return NamespaceLease(api, namespace), time.monotonic()
+
+    return make
+
+
+def test_a_holder_whose_pod_runs_keeps_others_out(lease_of_a_pod):
+    lease, _ = lease_of_a_pod("Running", 60)
+    with pytest.raises(MeshError, match=r"in use by meshtrial run demo \(job-x/1\)"), lease.held("another"):
+        pass
+
+
+def test_a_holder_whose_pod_has_ended_keeps_nobody_waiting(lease_of_a_pod):
+    lease, begun = lease_of_a_pod("Failed", 600)
+    with lease.held("another"):
+        assert lease.inherited
+        assert time.monotonic() - begun < 300
+
+
+def test_a_holder_whose_pod_was_deleted_is_waited_for(lease_of_a_pod):
+    """Its container may still be at work: only when its Lease has run out is it certain that it is not."""
+    lease, begun = lease_of_a_pod("", 3)
+    with lease.held("another"):
+        assert lease.inherited
+        assert time.monotonic() - begun > 2
 
 
 def test_a_token_that_is_not_accepted_is_told(connected):
@@ -475,3 +521,71 @@ def test_a_server_that_stays_away_is_told(apiserver, api, store, read, monkeypat
     finally:
         apiserver.start_apiserver()
     assert json.loads(json.dumps(api.get("/version")))["major"]
+
+
+MESH_WIDE = """
+apiVersion: security.istio.io/v1
+kind: PeerAuthentication
+metadata: {name: NAME, namespace: istio-system}
+spec: {mtls: {mode: PERMISSIVE}}
+"""
+
+
+@pytest.fixture
+def root(api):
+    """Istio's root namespace."""
+    with contextlib.suppress(StatusError):
+        api.call("POST", "/api/v1/namespaces", None, {"kind": "Namespace", "metadata": {"name": "istio-system"}})
+
+
+@pytest.mark.usefixtures("root")
+def test_objects_of_the_root_namespace_are_looked_at_by_name_only(api, read, store, raw):
+    mine, other = read(MESH_WIDE.replace("NAME", "mine"))[0], read(MESH_WIDE.replace("NAME", "other"))[0]
+    store.change([other], [])
+    try:
+        assert store.read() == []
+        assert store.reach([mine.key]) is True
+        before = store.read()
+        assert before == []
+        store.change([mine], [])
+        assert [item.canonical() for item in store.read()] == [mine.canonical()]
+        changed = read(MESH_WIDE.replace("NAME", "mine").replace("PERMISSIVE", "STRICT"))
+        Checker(store, []).check(changed)
+        store.change(changed, [])
+        store.change([], [mine.key])
+        assert store.read() == before
+        names = api.get("/apis/security.istio.io/v1/namespaces/istio-system/peerauthentications")["items"]
+        assert [item["metadata"]["name"] for item in names] == ["other"]
+    finally:
+        cleaner = _store(api, "istio-system")
+        cleaner.change([], [other.key])
+
+
+@pytest.mark.usefixtures("root")
+def test_the_right_to_change_the_root_namespace_is_asked_for(api, namespace, read, connected):
+    limited = _store(connected(_with_token(_token(api, namespace, READING))), namespace)
+    mine = read(MESH_WIDE.replace("NAME", "mine"))
+    limited.reach([mine[0].key])
+    with pytest.raises(MeshError, match=r"cannot get resource .peerauthentications.* in the namespace .istio-system"):
+        limited.read()
+    with pytest.raises(MeshError, match=r"what this run needs in istio-system: create peerauthentications; update"):
+        Checker(limited, []).check(mine)
+
+
+def test_without_istiod_a_kind_that_shows_nothing_by_itself_is_refused(store, read):
+    text = "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: logs}\n"
+    with pytest.raises(MeshError, match=r"proxies do not show by themselves whether they hold Telemetry .*no istiod"):
+        Checker(store, [], "there is no istiod").check(
+            parse_manifests(text, "t.yaml", namespace=store.namespace, embedded=False)
+        )
+
+
+def test_peer_authentications_that_count_are_known_by_their_age(api, store, read):
+    first = parse_manifests(
+        MESH_WIDE.replace(", namespace: istio-system", "").replace("NAME", "b"), "b.yaml", namespace=store.namespace
+    )
+    store.change(first, [])
+    store.read()
+    assert [namespace for namespace, _ in peer_policies(store)] == [store.namespace]
+    store.hidden.add("PeerAuthentication")
+    assert peer_policies(store) is None

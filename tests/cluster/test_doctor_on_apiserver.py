@@ -17,7 +17,9 @@ from runner.mesh.cluster.kinds import Places
 from runner.mesh.cluster.lease import NamespaceLease
 from runner.mesh.cluster.permissions import PERMISSIONS, Scope, review
 from runner.mesh.cluster.store import Store
-from runner.mesh.finding import GATEWAY, Demands, Status
+from runner.mesh.cluster.touched import ROUTING, TOUCHED_KINDS
+from runner.mesh.finding import Demands, Status
+from runner.spec.model import GATEWAY
 from tests.deploy.manifests import KUSTOMIZE, build
 
 ROUTE = """
@@ -95,7 +97,8 @@ def test_an_admin_lacks_nothing_and_istio_is_missed(admin):
 
 
 def test_a_namespace_that_is_not_there(admin):
-    assert only(check_cluster(read_cluster(admin, "nowhere", [])), "namespace").status is Status.PROBLEM
+    with pytest.raises(InputError, match=r"has no namespace clinik; expected one of .*clinic.*Did you mean"):
+        read_cluster(admin, "clinik", [])
 
 
 def test_nobody_may_do_nothing_and_every_line_says_so(as_user):
@@ -143,7 +146,7 @@ def test_the_shipped_role_alone_is_enough_to_change_and_give_back_a_namespace(as
         store.change(changed, [])
         store.change([], [fresh[0].key])
         assert [item.canonical() for item in store.read()] == [item.canonical() for item in before]
-    assert store.hidden == {"Deployment", "ServiceAccount"}
+    assert store.hidden == set(TOUCHED_KINDS) - {*ROUTING, "Service"}
 
 
 def test_the_shipped_role_does_not_reach_into_another_namespace(as_user):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,19 @@ ROLLOUT_LIMIT = 300.0
 GONE_LIMIT = 60.0
 """The longest wait, in seconds, for pods to be told to end."""
 
-STATS = '{"proxyStatsMatcher": {"inclusionRegexps": ["(cluster|http)\\\\.(outbound|inbound).*"]}}'
-"""Sidecars keep hardly any of Envoy's counters by default (Istio's bootstrap); the ones that checks read are of these."""
+STATS = json.dumps(
+    {
+        "proxyStatsMatcher": {
+            "inclusionRegexps": [
+                r"(cluster|http)\.(outbound|inbound).*",
+                r"listener\..*\.(ssl\..*|no_filter_chain_match)",
+                r"tcp\.rbac\..*",
+            ]
+        }
+    }
+)
+"""Sidecars keep hardly any of Envoy's counters by default (Istio's bootstrap); the ones that checks read are of these: calls, refusals
+by policies (`rbac`), and handshakes and connections that a proxy does not take (mutual TLS)."""
 
 _POLL = 0.5
 _PULL_LIMIT = 60.0

@@ -8,21 +8,27 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import InputError, MeshError, Problem
 from runner.istio.hosts import MESH_GATEWAY, full_host
 from runner.istio.lint import PodLabels, lint
+from runner.istio.load import says_more
 from runner.istio.virtual_service import VirtualService
+from runner.mesh.cluster.claims import SHARED_GATEWAYS, shared_gateways
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.expect import kind_of
 from runner.mesh.cluster.objects import resource_of
-from runner.mesh.cluster.store import TOUCHED_KINDS
+from runner.mesh.cluster.refusal import refusal_problems
+from runner.mesh.cluster.touched import misplaced
+from runner.mesh.cluster.traces import UNPROVEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from runner.istio.resource import Resource, ResourceKey
+    from runner.istio.resource import Resource
     from runner.mesh.cluster.pods import Pod
     from runner.mesh.cluster.store import Store
 
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _VERBS = ("create", "update", "delete")
+_OFFERS = frozenset({"ServiceEntry", "Service", "Gateway", "DestinationRule"})
+"""Kinds that others refer to, also where not all of what they say is known."""
 _MANAGERS = {
     "app.kubernetes.io/managed-by": "",
     "argocd.argoproj.io/instance": "Argo CD",
@@ -39,10 +45,12 @@ class Checker:
     Attributes:
         store: its objects, read.
         pods: the pods that proxies run in, and the apps'.
+        no_istiod: why istiod can't be asked whether config has arrived; empty when it can.
     """
 
     store: Store
     pods: Sequence[Pod]
+    no_istiod: str = ""
 
     def check(self, resources: Sequence[Resource]) -> list[str]:
         """Warnings about a whole state, one sentence each.
@@ -53,39 +61,27 @@ class Checker:
         """
         known = self.store.known()
         put = [item for item in resources if item.key not in known or not _same(item, known[item.key].resource)]
-        problems = [*self._elsewhere(put), *self._hosts_of_others(put, resources)]
+        problems = [*misplaced(put, self.store.namespace), *self._hidden(put), *self._hosts_of_others(put, resources)]
         if problems:
             raise InputError(problems)
         for resource in put:
             self.store.places.need(resource.key.kind)
-        self._permissions({item.key.kind for item in put})
+            if self.no_istiod and resource.key.kind in UNPROVEN:
+                raise MeshError(
+                    f"{resource.position()}: proxies do not show by themselves whether they hold {resource.key}, and {self.no_istiod}",
+                    advice="Bind the Role of deploy/kustomize/istio, by which istiod can be asked",
+                )
+        self._permissions({(item.key.kind, item.key.namespace) for item in put})
         warnings = [*self._owners(put), *self._lint(put, resources)]
+        warnings += [f"{text}. {SHARED_GATEWAYS}" for text in shared_gateways(resources, self._elsewhere_of("Gateway"))]
         refused = self.store.try_out(put)
         if refused:
-            raise InputError(
-                [
-                    Problem(f"the API server refuses {item.key}: {error.message}", item.position())
-                    for item, error in refused
-                ]
-            )
+            raise InputError([problem for item, error in refused for problem in refusal_problems(item, error)])
         return list(dict.fromkeys(warnings))
 
-    def _elsewhere(self, put: Iterable[Resource]) -> Iterator[Problem]:
+    def _hidden(self, put: Iterable[Resource]) -> Iterator[Problem]:
         for resource in put:
-            if resource.key.namespace != self.store.namespace:
-                yield Problem(
-                    f"{resource.key} is in another namespace than this run's, {self.store.namespace}",
-                    resource.position("metadata", "namespace"),
-                    expected=f"no namespace, or {self.store.namespace}",
-                    suggestion="A run changes one namespace only, so that it can give it back as it was",
-                )
-            elif resource.key.kind not in TOUCHED_KINDS:
-                yield Problem(
-                    f"a run can't apply {resource.key.kind} to a cluster",
-                    resource.position("kind"),
-                    "one of " + ", ".join(TOUCHED_KINDS),
-                )
-            elif resource.key.kind in self.store.hidden:
+            if resource.key.kind in self.store.hidden and resource.key.namespace == self.store.namespace:
                 yield Problem(
                     f"{resource.key.kind}s of {self.store.namespace} may not be listed, so {resource.key} could not be given back",
                     resource.position(),
@@ -94,7 +90,8 @@ class Checker:
     def _hosts_of_others(self, put: Sequence[Resource], state: Sequence[Resource]) -> Iterator[Problem]:
         """Of two VirtualServices of one host istiod takes the older one, which is not ours."""
         ours = {item.key for item in put}
-        others = [item for item in (*state, *self._virtual_services_elsewhere()) if item.key not in ours]
+        elsewhere = [item for item in self._elsewhere_of("VirtualService") if _is_exported(item)]
+        others = [item for item in (*state, *elsewhere) if item.key not in ours]
         taken: dict[str, Resource] = {}
         for item in others:
             for host in _mesh_hosts(item):
@@ -116,8 +113,8 @@ class Checker:
                     suggestion=f"Give this one the name {other.key.name}, so that it replaces that one for the run, or remove that one",
                 )
 
-    def _virtual_services_elsewhere(self) -> list[Resource]:
-        place = self.store.places.find("VirtualService")
+    def _elsewhere_of(self, kind: str) -> list[Resource]:
+        place = self.store.places.find(kind)
         if place is None:
             return []
         try:
@@ -125,25 +122,23 @@ class Checker:
         except StatusError:
             return []  # only this namespace may be seen
         found = [resource_of(item, place, self.store.api.context) for item in items]
-        return [item for item in found if item.key.namespace != self.store.namespace and _is_exported(item)]
+        return [item for item in found if item.key.namespace != self.store.namespace]
 
-    def _permissions(self, kinds: Iterable[str]) -> None:
-        missing: dict[str, list[str]] = {}
-        for kind in sorted(kinds):
+    def _permissions(self, kinds: Iterable[tuple[str, str]]) -> None:
+        """Check that resources of kinds, each in a namespace, may be changed."""
+        missing: dict[str, dict[str, list[str]]] = {}
+        for kind, namespace in sorted(kinds):
             place = self.store.places.need(kind)
             for verb in _VERBS:
-                attributes = {
-                    "namespace": self.store.namespace,
-                    "group": place.group,
-                    "resource": place.plural,
-                    "verb": verb,
-                }
+                attributes = {"namespace": namespace, "group": place.group, "resource": place.plural, "verb": verb}
                 if not self._allowed(attributes):
-                    missing.setdefault(verb, []).append(place.plural)
+                    missing.setdefault(namespace, {}).setdefault(verb, []).append(place.plural)
         if missing:
-            words = "; ".join(f"{verb} {', '.join(plurals)}" for verb, plurals in missing.items())
+            where = " and ".join(missing)
+            lists = (item for verbs in missing.values() for item in verbs.items())
+            words = "; ".join(f"{verb} {', '.join(plurals)}" for verb, plurals in lists)
             raise MeshError(
-                f"the context {self.store.api.context} may not do what this run needs in {self.store.namespace}: {words}",
+                f"the context {self.store.api.context} may not do what this run needs in {where}: {words}",
                 advice="Bind the Role of docs/guide/cluster.md to it, or use another context. Nothing was changed",
             )
 
@@ -174,7 +169,11 @@ class Checker:
         """Known traps; those of what stands on the cluster already are no reason to refuse a run."""
         if "Service" in self.store.hidden:
             return
-        readable = [item for item in (*state, *self._services_elsewhere()) if kind_of(item) is not None]
+        readable = [
+            item
+            for item in (*state, *self._services_elsewhere())
+            if kind_of(item) is not None or (item.key.kind in _OFFERS and says_more(item))
+        ]
         labels = [PodLabels(namespace=pod.namespace, labels=pod.labels) for pod in self.pods]
         files = {item.position().file for item in put}
         problems = []
@@ -227,8 +226,3 @@ def _owner(resource: Resource) -> str:
         if mark in marks:
             return name or str(marks[mark])
     return ""
-
-
-def keys_of(resources: Iterable[Resource]) -> set[ResourceKey]:
-    """The keys of resources."""
-    return {item.key for item in resources}

@@ -1,4 +1,4 @@
-"""Which hosts a VirtualService or DestinationRule lays claim to, read from any that a cluster holds.
+"""Which hosts a VirtualService, DestinationRule or Gateway lays claim to, read from any that a cluster holds.
 
 Other people's resources use fields that this program's models do not know, so only what decides about conflicts is read.
 """
@@ -62,6 +62,66 @@ class RuleClaim:
     subsets: frozenset[str]
     policy: bool
     selective: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayClaim:
+    """What a Gateway serves.
+
+    Attributes:
+        key: whose.
+        selector: labels of the gateway's pods.
+        places: port and host (without the namespace that may stand before it) of each server.
+    """
+
+    key: ResourceKey
+    selector: tuple[tuple[str, str], ...]
+    places: frozenset[tuple[int, str]]
+
+    def shared_place(self, other: GatewayClaim) -> tuple[int, str] | None:
+        """The first port and host that the other serves too at pods that may be the same; a `*` beside a name is no conflict."""
+        theirs = dict(other.selector)
+        if any(theirs.get(key, value) != value for key, value in self.selector):
+            return None
+        return min(self.places & other.places, default=None)
+
+
+def gateway_claims(resources: Iterable[Resource]) -> list[GatewayClaim]:
+    """The claims of all Gateways among some resources."""
+    found = []
+    for resource in resources:
+        if resource.key.kind != "Gateway":
+            continue
+        places = [
+            (int((server.get("port") or {}).get("number") or 0), str(host).rpartition("/")[2].lower())
+            for server in _list(resource.spec.get("servers"))
+            if isinstance(server, dict)
+            for host in _list(server.get("hosts"))
+        ]
+        selector = {str(key): str(value) for key, value in (resource.spec.get("selector") or {}).items()}
+        found.append(GatewayClaim(resource.key, tuple(sorted(selector.items())), frozenset(places)))
+    return found
+
+
+def shared_gateways(ours: Iterable[Resource], others: Iterable[Resource]) -> list[str]:
+    """Of two Gateways for the same host and port of the same pods Istio makes one; a sentence for each pair, and what to do."""
+    mine = gateway_claims(ours)
+    found = []
+    for theirs in gateway_claims(others):
+        for claim in mine:
+            shared = claim.shared_place(theirs) if theirs.key != claim.key else None
+            if shared is None:
+                continue
+            port, host = shared
+            found.append(
+                f"{theirs.key} serves the host {host} at port {port} of the same gateway pods as {claim.key}: Istio makes one of them, "
+                f"so requests may go to the services of {theirs.key.namespace}, wherever its older routes match"
+            )
+    return found
+
+
+SHARED_GATEWAYS = "Give yours a host of its own (and load.host that name), or take the other away for the run"
+"""What to do about it."""
 
 
 def route_claims(resources: Iterable[Resource]) -> list[RouteClaim]:

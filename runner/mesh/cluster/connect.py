@@ -18,6 +18,8 @@ from runner.yamlfile import suggest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runner.mesh.cluster.identity import Identity
+
 IN_CLUSTER = "(in-cluster)"
 _TOKEN = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
@@ -92,3 +94,20 @@ def _in_cluster() -> Api:
     except ConfigException as error:
         raise MeshError(f"this pod's own service account can't be used: {error}") from None
     return Api(configuration, IN_CLUSTER)
+
+
+def reconnect(wanted: Identity) -> Api:
+    """The cluster that a dead run worked on.
+
+    Raises:
+        MeshError: it can't be reached from here.
+    """
+    left = f"a dead run left something in {wanted.namespace} of the cluster at {wanted.server}"
+    advice = "Set KUBECONFIG to the kubeconfig that the run had, and run `meshtrial recover` again"
+    try:
+        api = connect(wanted.context)
+    except InputError as error:
+        raise MeshError(f"{left}, and that cluster can't be reached: {error}", advice=advice) from None
+    if api.server != wanted.server:
+        raise MeshError(f"{left}, but the context {wanted.context} leads to {api.server}", advice=advice)
+    return api

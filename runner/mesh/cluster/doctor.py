@@ -26,7 +26,7 @@ def examine(context: str | None, namespace: str, demands: Sequence[Demands] = ()
         demands: what they need.
 
     Raises:
-        InputError: there is no kubeconfig, or no such context.
+        InputError: there is no kubeconfig, no such context, or no such namespace.
     """
     try:
         api = connect(context)

@@ -81,7 +81,8 @@ def _permissions(facts: ClusterFacts) -> list[Finding]:
     if not any(denied.permission.required for denied in facts.denied):
         found.append(_C.ok("permissions", "everything that a run can't do without"))
     for (scope, required), group in by_scope.items():
-        where = {Scope.ISTIO: f" in {ISTIO_NAMESPACE}", Scope.CLUSTER: " in all namespaces"}.get(scope, "")
+        there = f" in {ISTIO_NAMESPACE}"
+        where = {Scope.ISTIO: there, Scope.MESH: there, Scope.CLUSTER: " in all namespaces"}.get(scope, "")
         missing = "; ".join(f"{', '.join(denied.verbs)} {_resource(denied)}" for denied in group)
         text = f"missing{where}: {missing}"
         if required:
@@ -96,6 +97,9 @@ def _permissions(facts: ClusterFacts) -> list[Finding]:
 _GRANTS = {
     Scope.EXPERIMENT: "Ask for the Role in deploy/kustomize/base",
     Scope.APP: "Where the run should put the app there, ask for deploy/kustomize/components/app",
+    Scope.LOAD: "Where Locust should run inside the cluster, ask for deploy/kustomize/components/load",
+    Scope.POLICIES: "Where an experiment has such kinds, ask for deploy/kustomize/components/policies",
+    Scope.MESH: "Where an experiment has config of the whole mesh, ask for deploy/kustomize/mesh-wide",
     Scope.ISTIO: "Ask for the Role in deploy/kustomize/istio",
     Scope.CLUSTER: "To have that, ask for deploy/kustomize/components/cluster-reader",
 }

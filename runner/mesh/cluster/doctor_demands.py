@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.istio.hosts import MESH_GATEWAY, service_host
-from runner.mesh.cluster.claims import hosts_of, route_claims, rule_claims
+from runner.mesh.cluster.claims import SHARED_GATEWAYS, hosts_of, route_claims, rule_claims, shared_gateways
 from runner.mesh.cluster.doctor_facts import Unknown
 from runner.mesh.cluster.doctor_stats import check_stats
-from runner.mesh.cluster.permissions import ISTIO_NAMESPACE
-from runner.mesh.finding import GATEWAY, Finding, Panel
+from runner.mesh.cluster.permissions import ISTIO_NAMESPACE, Scope
+from runner.mesh.finding import Finding, Panel
+from runner.spec.model import GATEWAY, GENERATOR_IMAGE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,6 +27,8 @@ _GITOPS = {
     "helm.toolkit.fluxcd.io/name": "Flux",
     "configsync.gke.io/resource-id": "Config Sync",
 }
+_IN_CLUSTER = "(in-cluster)"
+"""The context of a run in a pod, whose own image its generators have."""
 _HTTP_PROTOCOLS = frozenset({"http", "http2", "grpc", "grpc-web", "https"})
 
 
@@ -36,10 +39,12 @@ def check_demands(facts: ClusterFacts, demands: Demands, namespace: str) -> list
         *_refused(facts, demands, panel),
         *_virtual_services(facts, demands, panel),
         *_destination_rules(facts, demands, panel),
+        *_gateways(facts, demands, panel),
         *_owners(facts, demands, panel, namespace),
         *_ports(facts, demands, panel, namespace),
         *_entry(facts, demands, panel),
         *check_stats(facts, demands, panel, namespace),
+        *_generators(facts, demands, panel),
         *_prometheus(facts, demands, panel),
     ]
     return found or [panel.ok("conflicts", "nothing in this cluster is in its way")]
@@ -126,6 +131,17 @@ def _destination_rules(facts: ClusterFacts, demands: Demands, panel: Panel) -> I
                 yield panel.warning("DestinationRules", f"{text}: Istio merges their subsets", fix)
 
 
+def _gateways(facts: ClusterFacts, demands: Demands, panel: Panel) -> Iterator[Finding]:
+    """Others at the same host and port of the same gateway, where the load enters there."""
+    if GATEWAY not in demands.sources:
+        return
+    here = [] if isinstance(facts.here, Unknown) else facts.here
+    ours = {item.key: item for item in (*here, *demands.resources)}
+    elsewhere = () if isinstance(facts.elsewhere, Unknown) else facts.elsewhere
+    for text in shared_gateways(ours.values(), elsewhere):
+        yield panel.warning("Gateways", text, SHARED_GATEWAYS)
+
+
 def _owners(facts: ClusterFacts, demands: Demands, panel: Panel, namespace: str) -> Iterator[Finding]:
     """Who would put back, or change, what this experiment changes."""
     hosts = hosts_of(demands.resources)
@@ -191,6 +207,27 @@ def _is_http(port: ServicePort) -> bool:
     return port.name.partition("-")[0] in _HTTP_PROTOCOLS
 
 
+def _generators(facts: ClusterFacts, demands: Demands, panel: Panel) -> Iterator[Finding]:
+    """Whether the pods that its load generators run in can be had."""
+    if not demands.generator_pods:
+        return
+    if not demands.generator_image and facts.server.context != _IN_CLUSTER:
+        yield panel.problem(
+            "generators",
+            "it is not known which image Locust's workers run in their pods",
+            f"mesh: {{cluster: {{generators: {{image: ...}}}}}}, or {GENERATOR_IMAGE_VARIABLE}, with what deploy/Dockerfile builds",
+        )
+    if isinstance(facts.denied, Unknown):
+        return
+    denied = {(one.permission.scope, one.permission.resource): one.verbs for one in facts.denied}
+    for scope, resource, fix in (
+        (Scope.LOAD, "jobs", "Ask for deploy/kustomize/components/load"),
+        (Scope.EXPERIMENT, "pods/exec", "Ask for the Role in deploy/kustomize/base"),
+    ):
+        if verbs := denied.get((scope, resource)):
+            yield panel.problem("generators", f"Locust's workers need the right to {', '.join(verbs)} {resource}", fix)
+
+
 def _entry(facts: ClusterFacts, demands: Demands, panel: Panel) -> Iterator[Finding]:
     if GATEWAY in demands.sources:
         pods = facts.gateways.get(demands.experiment)
@@ -207,6 +244,8 @@ def _entry(facts: ClusterFacts, demands: Demands, panel: Panel) -> Iterator[Find
     if isinstance(facts.pods, Unknown):
         return
     for source in sorted(demands.sources - {GATEWAY}):
+        if "." in source:  # a workload of another namespace, which is not looked at here
+            continue
         pods_of = [pod for pod in facts.pods if source in {pod.workload, pod.name, pod.labels.get("app")}]
         if not pods_of and facts.pods:
             yield panel.warning(

@@ -193,7 +193,7 @@ class ClusterFacts:
 
     Attributes:
         server: the API server.
-        namespace: None when there is no such namespace.
+        namespace: the experiment's.
         denied: what we may not do.
         kinds: by kind that a run may apply, the newest version that the server has; None when it has none.
         control: Istio's control plane.
@@ -201,7 +201,7 @@ class ClusterFacts:
         proxies: by pod.
         silent: by pod, why its proxy could not be asked.
         services: of the namespace.
-        here: VirtualServices and DestinationRules of the namespace.
+        here: VirtualServices, DestinationRules and Gateways of the namespace.
         elsewhere: the same of all other namespaces.
         owners: Canaries and Rollouts.
         prometheus: Prometheus.
@@ -210,7 +210,7 @@ class ClusterFacts:
     """
 
     server: ServerFacts
-    namespace: NamespaceFacts | Unknown | None
+    namespace: NamespaceFacts | Unknown
     denied: tuple[Denied, ...] | Unknown
     kinds: dict[str, str | None] | Unknown
     control: ControlPlane | Unknown

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
-from urllib.request import urlopen
 
 from runner.errors import MeshError
-from runner.mesh.cluster.admin import Fleet, HttpOverPod
+from runner.mesh.cluster.admin import Fleet
 from runner.mesh.cluster.doctor_facts import PrometheusFacts, ProxyFacts, Unknown
 from runner.mesh.cluster.dump import parse_dump
-from runner.mesh.cluster.errors import StatusError
-from runner.mesh.cluster.permissions import ISTIO_NAMESPACE
-from runner.mesh.cluster.pods import list_pods
+from runner.mesh.cluster.prometheus import ClusterPrometheus
 from runner.mesh.cluster.stat_names import patterns_of
 
 if TYPE_CHECKING:
@@ -24,15 +20,10 @@ if TYPE_CHECKING:
     from runner.mesh.cluster.api import Api
     from runner.mesh.cluster.pods import Pod
 
-URL_VARIABLE = "MESHTRIAL_PROMETHEUS"
 _BOOTSTRAP = "/config_dump?mask=bootstrap.stats_config,bootstrap.node"
 _LISTENERS = "/config_dump?mask=dynamic_listeners"
 _HCM = "envoy.filters.network.http_connection_manager"
-_PORT = 9090
-_LABELS = ({"app.kubernetes.io/name": "prometheus"}, {"app": "prometheus"})
-_NAMESPACES = (ISTIO_NAMESPACE, "monitoring", "prometheus")
 _QUERY = "/api/v1/query?" + urlencode({"query": "count(istio_requests_total)"})
-_ANSWER = 5.0
 
 
 def read_proxies(api: Api, pods: Iterable[Pod]) -> tuple[tuple[ProxyFacts, ...], dict[str, str]]:
@@ -98,55 +89,18 @@ def _managers(listeners: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
                     yield item.get("typed_config") or {}
 
 
-def read_prometheus(api: Api) -> PrometheusFacts | Unknown:
-    """Prometheus at `$MESHTRIAL_PROMETHEUS`, else its pod in the usual namespaces."""
-    url = os.environ.get(URL_VARIABLE)
-    if url:
-        return _at_url(url.rstrip("/"))
-    hidden = []
-    for namespace in _NAMESPACES:
-        try:
-            pod = _find(api, namespace)
-        except StatusError as error:
-            if error.forbidden:
-                hidden.append(namespace)
-                continue
-            return Unknown(str(error))
-        except MeshError as error:
-            return Unknown(str(error))
-        if pod is not None:
-            return _in_pod(api, pod)
-    where = f"no Prometheus in {', '.join(_NAMESPACES)}"
-    return Unknown(f"{where} (not allowed to look into {', '.join(hidden)})" if hidden else where)
-
-
-def _find(api: Api, namespace: str) -> Pod | None:
-    for labels in _LABELS:
-        for pod in list_pods(api, namespace, labels):
-            if pod.ready:
-                return pod
-    return None
-
-
-def _in_pod(api: Api, pod: Pod) -> PrometheusFacts | Unknown:
-    where = f"{pod.namespace}/{pod.name}:{_PORT}"
-    way = HttpOverPod(api, pod.namespace, pod.name, _PORT)
+def read_prometheus(api: Api, url: str | None = None) -> PrometheusFacts | Unknown:
+    """The Prometheus that a run would ask: at a URL (of the experiment, or `$MESHTRIAL_PROMETHEUS`), else in the usual namespaces."""
+    prometheus = ClusterPrometheus(api, url)
     try:
-        return PrometheusFacts(where, series_of(way.get(_QUERY)))
-    except (MeshError, ValueError, KeyError, TypeError, IndexError) as error:
-        return Unknown(f"Prometheus at {where} does not answer: {error}")
+        series = series_of(prometheus.get(_QUERY))
+        return PrometheusFacts(prometheus.name, series)
+    except MeshError as error:
+        return Unknown(error.what)
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        return Unknown(f"Prometheus at {prometheus.name} does not answer: {type(error).__name__}: {error}")
     finally:
-        way.close()
-
-
-def _at_url(url: str) -> PrometheusFacts | Unknown:
-    if not url.startswith(("http://", "https://")):
-        return Unknown(f"{URL_VARIABLE} is {url}, no http URL")
-    try:
-        with urlopen(url + _QUERY, timeout=_ANSWER) as response:  # noqa: S310 - the scheme was looked at
-            return PrometheusFacts(url, series_of(response.read().decode("utf-8", "replace")))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
-        return Unknown(f"Prometheus at {url} does not answer: {error}")
+        prometheus.close()
 
 
 def series_of(text: str) -> int:

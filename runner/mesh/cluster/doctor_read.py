@@ -22,6 +22,7 @@ from runner.mesh.cluster.doctor_facts import (
     IstiodFacts,
     NamespaceFacts,
     Owner,
+    PrometheusFacts,
     Refusal,
     ServerFacts,
     ServiceFacts,
@@ -30,6 +31,7 @@ from runner.mesh.cluster.doctor_facts import (
 )
 from runner.mesh.cluster.doctor_proxies import read_prometheus, read_proxies
 from runner.mesh.cluster.errors import StatusError
+from runner.mesh.cluster.inventory import no_namespace
 from runner.mesh.cluster.istiod import Istiod
 from runner.mesh.cluster.kinds import Places
 from runner.mesh.cluster.objects import resource_of
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
     from runner.mesh.finding import Demands
 
 _MONITORING = 15014
-_CONFLICTING = ("VirtualService", "DestinationRule")
+_CONFLICTING = ("VirtualService", "DestinationRule", "Gateway")
 _OWNERS = {
     "Canary": ("/apis/flagger.app/v1beta1", "canaries"),
     "Rollout": ("/apis/argoproj.io/v1alpha1", "rollouts"),
@@ -64,6 +66,7 @@ def read_cluster(api: Api, namespace: str, demands: Sequence[Demands]) -> Cluste
         demands: what they need.
 
     Raises:
+        InputError: there is no such namespace.
         MeshError: the API server can't be reached, or does not know us; nothing else is worth asking then.
     """
     server = read_server(api)
@@ -83,10 +86,17 @@ def read_cluster(api: Api, namespace: str, demands: Sequence[Demands]) -> Cluste
         here=_try(lambda: tuple(_config(api, places, namespace))),
         elsewhere=_try(lambda: tuple(item for item in _config(api, places, None) if item.key.namespace != namespace)),
         owners=_try(lambda: tuple(_owners(api))),
-        prometheus=read_prometheus(api) if any(item.promql for item in demands) else Unknown("not looked for"),
+        prometheus=_prometheus(api, demands),
         gateways={item.experiment: _try(partial(_gateways, api, places, namespace, item)) for item in demands},
         refused={item.experiment: _try(partial(_dry_run, api, places, namespace, item)) for item in demands},
     )
+
+
+def _prometheus(api: Api, demands: Sequence[Demands]) -> PrometheusFacts | Unknown:
+    asking = [item for item in demands if item.promql]
+    if not asking:
+        return Unknown("not looked for")
+    return read_prometheus(api, next((item.prometheus for item in asking if item.prometheus), None))
 
 
 def _try(read: Callable[[], Fact]) -> Fact | Unknown:
@@ -125,12 +135,12 @@ def skew(date: str | None, before: float, after: float) -> tuple[float, float] |
     return there - after, there + 1.0 - before
 
 
-def _namespace(api: Api, name: str) -> NamespaceFacts | None:
+def _namespace(api: Api, name: str) -> NamespaceFacts:
     try:
         item = api.get(f"/api/v1/namespaces/{segment(name)}")
     except StatusError as error:
         if error.not_found:
-            return None
+            raise no_namespace(api, name) from None
         raise
     metadata = item["metadata"]
     return NamespaceFacts(name, dict(metadata.get("labels") or {}), bool(metadata.get("deletionTimestamp")))
@@ -203,7 +213,7 @@ def _service(item: dict[str, Any]) -> ServiceFacts:
 
 
 def _config(api: Api, places: Places, namespace: str | None) -> Iterator[Resource]:
-    """VirtualServices and DestinationRules of a namespace, or of all."""
+    """VirtualServices, DestinationRules and Gateways of a namespace, or of all."""
     for kind in _CONFLICTING:
         place = places.find(kind)
         if place is None:

@@ -27,10 +27,8 @@ _C = Panel("cluster")
 
 
 def check_namespace(facts: ClusterFacts) -> list[Finding]:
-    """Whether the namespace is there, and its pods get sidecars."""
+    """Whether the namespace stays, and its pods get sidecars."""
     space = facts.namespace
-    if space is None:
-        return [_C.problem("namespace", "there is no such namespace", "Name another with --namespace, or create it")]
     if isinstance(space, Unknown):
         return [_C.skipped("namespace", space.why)]
     if space.terminating:

@@ -1,6 +1,6 @@
-"""Whether the sidecars keep the counters that an experiment is decided by, and the command that has them kept where they do not.
+"""Whether the sidecars keep the counters that an experiment is decided by, and what has them kept where they do not.
 
-Pure functions, as `runner.mesh.cluster.doctor_demands`.
+Pure functions, as `runner.mesh.cluster.doctor_demands`; `meshtrial run --add-stats` uses them too.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import yaml
@@ -20,13 +21,38 @@ from runner.yamlfile import to_yaml
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
 
-    from runner.mesh.cluster.doctor_facts import ClusterFacts, ProxyFacts, ServicePort
+    from runner.mesh.cluster.doctor_facts import ClusterFacts, ProxyFacts, ServiceFacts, ServicePort
     from runner.mesh.finding import Demands, Finding, Panel, StatDemand
 
 _NAMESPACE = re.compile(rf"\.([a-z0-9-]+)\.{re.escape(CLUSTER_DOMAIN)}")
-_ANNOTATION = "proxy.istio.io/config"
+ANNOTATION = "proxy.istio.io/config"
+"""Istio's ProxyConfig for a pod, in YAML; read when the pod starts."""
+
 _OUTBOUND = ("cluster.outbound", "http.outbound")
 """Counters of all calls that a sidecar makes: limits, ejections, retries, timeouts, and faults."""
+
+_FOR_THE_RUN = "`meshtrial run --add-stats` has them kept for a run (their pods restart before and after it)"
+
+
+@dataclass(frozen=True, slots=True)
+class SidecarFacts:
+    """What of the facts of a cluster matters here.
+
+    Attributes:
+        proxies: of the namespace.
+        services: the same.
+    """
+
+    proxies: tuple[ProxyFacts, ...]
+    services: tuple[ServiceFacts, ...] | Unknown
+
+
+def lost_stats(facts: ClusterFacts | SidecarFacts, demands: Demands, namespace: str) -> dict[str, set[str]]:
+    """By workload, the prefixes of stats that its sidecars do not keep and an experiment's checks or faults need."""
+    lost = {workload: set(prefixes) for workload, (_, prefixes) in _unread(facts, demands, namespace).items()}
+    for workload in _blind(facts, demands, namespace):
+        lost.setdefault(workload, set())
+    return {workload: {*_OUTBOUND, *prefixes} for workload, prefixes in sorted(lost.items())}
 
 
 def check_stats(facts: ClusterFacts, demands: Demands, panel: Panel, namespace: str) -> Iterator[Finding]:
@@ -49,36 +75,42 @@ def _of_another_namespace(demands: Demands, panel: Panel, namespace: str) -> Ite
             )
 
 
-def _checked_stats(facts: ClusterFacts, demands: Demands, panel: Panel, namespace: str) -> Iterator[Finding]:
-    """Counters that checks read and sidecars do not keep: one finding for each workload."""
+def _unread(
+    facts: ClusterFacts | SidecarFacts, demands: Demands, namespace: str
+) -> dict[str, tuple[list[str], set[str]]]:
+    """By workload, the checks that read what its sidecars do not keep, and the prefixes of that."""
     ports = _service_ports(facts)
     lost: dict[str, tuple[list[str], set[str]]] = {}
-    seen = False
     for demand in demands.stats:
         names = [] if demand.is_regex else candidates(demand.stat, ports, namespace)
         for proxy in _proxies(facts, demand):
-            seen = True
             missing = [name for name in names if not is_kept(name, proxy.kept)]
             if names and len(missing) == len(names):
                 checks, prefixes = lost.setdefault(proxy.pod.workload, ([], set()))
                 if demand.check not in checks:
                     checks.append(demand.check)
                 prefixes.add(wanted_prefix(names[0]))
+    return lost
+
+
+def _checked_stats(facts: ClusterFacts, demands: Demands, panel: Panel, namespace: str) -> Iterator[Finding]:
+    """Counters that checks read and sidecars do not keep: one finding for each workload."""
+    lost = _unread(facts, demands, namespace)
     for workload, (checks, prefixes) in sorted(lost.items()):
         yield panel.problem(
             "proxy stats",
             f"the sidecar of {workload} does not keep what {_quoted(checks)} reads: that would be inconclusive",
-            annotate(facts, namespace, [workload], prefixes),
+            f"{_FOR_THE_RUN}, or for good: {annotate(facts, namespace, [workload], prefixes)}",
         )
     if demands.stats and not lost:
-        if seen:
+        if any(_proxies(facts, demand) for demand in demands.stats):
             yield panel.ok("proxy stats", "the sidecars keep every counter that its checks read")
         elif isinstance(facts.pods, Unknown) or facts.pods:
             yield panel.skipped("proxy stats", "none of the sidecars that its checks name could be asked")
 
 
-def _fault_stats(facts: ClusterFacts, demands: Demands, panel: Panel, namespace: str) -> Iterator[Finding]:
-    """A fault that no counter shows is a fault that was not seen to fire: the trial would be invalid."""
+def _blind(facts: ClusterFacts | SidecarFacts, demands: Demands, namespace: str) -> dict[str, list[str]]:
+    """By workload, the stats of faults that its sidecars do not keep."""
     ports = _service_ports(facts)
     blind: dict[str, list[str]] = {}
     for stat in demands.faults:
@@ -86,6 +118,12 @@ def _fault_stats(facts: ClusterFacts, demands: Demands, panel: Panel, namespace:
             names = candidates(stat, ports, namespace)
             if names and not any(is_kept(name, proxy.kept) for name in names):
                 blind.setdefault(proxy.pod.workload, []).append(stat)
+    return blind
+
+
+def _fault_stats(facts: ClusterFacts, demands: Demands, panel: Panel, namespace: str) -> Iterator[Finding]:
+    """A fault that no counter shows is a fault that was not seen to fire: the trial would be invalid."""
+    blind = _blind(facts, demands, namespace)
     if not blind:
         return
     everyone = {proxy.pod.workload for proxy in facts.proxies}
@@ -95,7 +133,7 @@ def _fault_stats(facts: ClusterFacts, demands: Demands, panel: Panel, namespace:
     yield make(
         "fault stats",
         f"{who} {' and '.join(stats)}: a fault that fires in their calls would not be seen, and the trial be invalid",
-        annotate(facts, namespace, sorted(blind), ()),
+        f"{_FOR_THE_RUN}, or for good: {annotate(facts, namespace, sorted(blind), ())}",
     )
 
 
@@ -111,8 +149,8 @@ def annotate(facts: ClusterFacts, namespace: str, workloads: Sequence[str], pref
     by_patch: dict[str, list[str]] = {}
     for workload in workloads:
         pods = (proxy.pod for proxy in facts.proxies if proxy.pod.workload == workload)
-        before = next((pod.annotations.get(_ANNOTATION, "") for pod in pods), "")
-        annotation = {_ANNOTATION: _with_prefixes(before, {*_OUTBOUND, *prefixes})}
+        before = next((pod.annotations.get(ANNOTATION, "") for pod in pods), "")
+        annotation = {ANNOTATION: with_prefixes(before, {*_OUTBOUND, *prefixes})}
         patch = {"spec": {"template": {"metadata": {"annotations": annotation}}}}
         by_patch.setdefault(json.dumps(patch), []).append(workload)
     commands = []
@@ -125,7 +163,7 @@ def annotate(facts: ClusterFacts, namespace: str, workloads: Sequence[str], pref
     return "; ".join(commands)
 
 
-def _with_prefixes(annotation: str, prefixes: Collection[str]) -> str:
+def with_prefixes(annotation: str, prefixes: Collection[str]) -> str:
     """An annotation `proxy.istio.io/config` (YAML) that keeps these stats too."""
     try:
         config = yaml.safe_load(annotation) or {}
@@ -137,7 +175,7 @@ def _with_prefixes(annotation: str, prefixes: Collection[str]) -> str:
     return to_yaml(config)
 
 
-def _proxies(facts: ClusterFacts, demand: StatDemand) -> list[ProxyFacts]:
+def _proxies(facts: ClusterFacts | SidecarFacts, demand: StatDemand) -> list[ProxyFacts]:
     services = () if isinstance(facts.services, Unknown) else facts.services
     selectors = [service.selector for service in services if service.name == demand.workload and service.selector]
     return [
@@ -148,7 +186,7 @@ def _proxies(facts: ClusterFacts, demand: StatDemand) -> list[ProxyFacts]:
     ]
 
 
-def _service_ports(facts: ClusterFacts) -> list[ServicePort]:
+def _service_ports(facts: ClusterFacts | SidecarFacts) -> list[ServicePort]:
     services = () if isinstance(facts.services, Unknown) else facts.services
     return [port for service in services for port in service.ports]
 

@@ -8,9 +8,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 _ANY = "@type"
+MANAGER = "envoy.filters.network.http_connection_manager"
+"""The filter that turns a connection into requests."""
+_ROUTE_KEYS = frozenset({"rds", "route_config", "scoped_routes", "stat_prefix"})
+"""What an HTTP connection manager says about where requests go, which is looked at elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,7 @@ class Dump:
         routes: route configurations by name.
         errors: resources that the proxy refused, with its words.
         warming: clusters and listeners that are not in use yet.
+        extensions: filter configs that are delivered by themselves (Wasm), by name.
     """
 
     clusters: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -30,6 +35,7 @@ class Dump:
     routes: dict[str, dict[str, Any]] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
     warming: tuple[str, ...] = ()
+    extensions: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def virtual_hosts(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Every virtual host with the name of its route configuration."""
@@ -50,14 +56,45 @@ class Dump:
                 kept = {**virtual_host, "routes": own}
             if kept.get("routes"):
                 routes.append([name, kept])
-        clusters = [item for name, item in sorted(self.clusters.items()) if _concerns(name, namespace)]
+        clusters = [item for name, item in sorted(self.clusters.items()) if _concerns(name, item, namespace)]
         inbound = [item for name, item in sorted(self.listeners.items()) if name == "virtualInbound"]
-        text = json.dumps([clusters, inbound, routes], sort_keys=True)
+        text = json.dumps([clusters, inbound, routes, self._handling(), self.extensions], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
+    def _handling(self) -> list[str]:
+        """How requests are handled on the way out and in gateways, whatever their route: filters, logs, limits; each way once.
 
-def _concerns(cluster: str, namespace: str) -> bool:
-    return f".{namespace}.svc." in cluster or cluster.startswith("inbound|")
+        So a listener for one more port of another team's service makes no difference, and one more filter does.
+        """
+        found = {
+            json.dumps({key: value for key, value in manager.items() if key not in _ROUTE_KEYS}, sort_keys=True)
+            for listener in self.listeners.values()
+            for chain in chains(listener)
+            for manager in managers(chain)
+        }
+        return sorted(found)
+
+
+def chains(listener: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """All filter chains of a listener."""
+    yield from listener.get("filter_chains") or []
+    if listener.get("default_filter_chain"):
+        yield listener["default_filter_chain"]
+
+
+def managers(chain: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The HTTP connection managers of a filter chain."""
+    for item in chain.get("filters") or []:
+        if item.get("name") == MANAGER:
+            yield item.get("typed_config") or {}
+
+
+def _concerns(name: str, cluster: Mapping[str, Any], namespace: str) -> bool:
+    """Whether a cluster is a sidecar's own, or of a service of a namespace (a ServiceEntry's too)."""
+    if f".{namespace}.svc." in name or name.startswith("inbound|"):
+        return True
+    metadata = ((cluster.get("metadata") or {}).get("filter_metadata") or {}).get("istio") or {}
+    return any(service.get("namespace") == namespace for service in metadata.get("services") or [])
 
 
 def _routes(route: dict[str, Any], namespace: str) -> bool:
@@ -84,7 +121,8 @@ def parse_dump(text: str) -> Dump:
         warming += [str(entry["cluster"]["name"]) for entry in part.get("dynamic_warming_clusters") or []]
         warming += _take_listeners(dump, part)
         _take_routes(dump, part)
-    return Dump(dump.clusters, dump.listeners, dump.routes, dump.errors, tuple(warming))
+        _take_extensions(dump, part)
+    return Dump(dump.clusters, dump.listeners, dump.routes, dump.errors, tuple(warming), dump.extensions)
 
 
 def _take_clusters(dump: Dump, part: dict[str, Any]) -> None:
@@ -114,6 +152,14 @@ def _take_routes(dump: Dump, part: dict[str, Any]) -> None:
         if "name" in route_config:
             dump.routes[route_config["name"]] = route_config
             _note_error(dump.errors, route_config["name"], entry)
+
+
+def _take_extensions(dump: Dump, part: dict[str, Any]) -> None:
+    for entry in _entries(part, "EcdsConfigDump", "ecds_filters", "EcdsConfigDump.EcdsFilterConfig"):
+        config = entry.get("ecds_filter") or {}
+        if "name" in config:
+            dump.extensions[config["name"]] = config
+            _note_error(dump.errors, config["name"], entry)
 
 
 def _entries(part: dict[str, Any], whole: str, key: str, single: str) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Where load enters a cluster from outside: the ingress gateway's load balancer, a node's port, or a port-forward."""
+"""Where load enters a cluster: the ingress gateway's Service from a pod, else its load balancer, a node's port, or a port-forward."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ class GatewayPort:
         service_port: the port of the Service before it; None when no Service leads there.
         node_port: its port on every node.
         addresses: of the Service's load balancer.
+        cluster_address: of the Service inside the cluster; empty for a headless one.
     """
 
     number: int
@@ -50,6 +51,7 @@ class GatewayPort:
     service_port: int | None = None
     node_port: int | None = None
     addresses: tuple[str, ...] = ()
+    cluster_address: str = ""
 
 
 def http_ports(resources: Sequence[Resource]) -> list[tuple[Gateway, int]]:
@@ -128,8 +130,15 @@ def _port_of(number: int, pod: Pod, service: Mapping[str, Any], port: Mapping[st
     addresses = [str(entry.get("ip") or entry.get("hostname")) for entry in balancer]
     addresses += [str(address) for address in service["spec"].get("externalIPs") or []]
     node_port = port.get("nodePort")
+    inside = str(service["spec"].get("clusterIP") or "None")
     return GatewayPort(
-        number, pod, _target(port, pod), int(port["port"]), int(node_port) if node_port else None, tuple(addresses)
+        number,
+        pod,
+        _target(port, pod),
+        int(port["port"]),
+        int(node_port) if node_port else None,
+        tuple(addresses),
+        "" if inside == "None" else inside,
     )
 
 
@@ -147,8 +156,16 @@ def node_addresses(api: Api) -> list[str]:
     return found["ExternalIP"] + found["InternalIP"]
 
 
-def candidates(port: GatewayPort, nodes: Sequence[str]) -> Iterator[tuple[str, int]]:
-    """Where the gateway may be reached from outside, the best first."""
+def candidates(port: GatewayPort, nodes: Sequence[str], *, inside: bool = False) -> Iterator[tuple[str, int]]:
+    """Where the gateway may be reached, the best first.
+
+    Args:
+        port: which one.
+        nodes: addresses of the cluster's nodes.
+        inside: whether we are in a pod of the cluster. From elsewhere a Service's own address may be somebody else's.
+    """
+    if inside and port.cluster_address and port.service_port is not None:
+        yield port.cluster_address, port.service_port
     if port.service_port is not None:
         yield from ((address, port.service_port) for address in port.addresses)
     if port.node_port is not None:

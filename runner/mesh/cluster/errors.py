@@ -23,12 +23,16 @@ class StatusError(MeshError):
         code: the HTTP status.
         reason: Kubernetes' own word for it: `Forbidden`, `Conflict`, `Invalid`, `NotFound`, `AlreadyExists`.
         message: Kubernetes' own sentence.
+        fields: what is wrong with single fields of an object (`spec.http[0].timeout`), in its words.
     """
 
-    def __init__(self, code: int, reason: str, message: str, asked: str) -> None:
+    def __init__(
+        self, code: int, reason: str, message: str, asked: str, fields: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         self.code = code
         self.reason = reason
         self.message = message
+        self.fields = fields
         super().__init__(f"{asked}: {message}", advice=_advice(code))
 
     @property
@@ -61,7 +65,10 @@ def status_error(code: int, body: bytes, asked: str) -> StatusError:
     if not isinstance(status, dict) or status.get("kind") != "Status":
         words = body.decode("utf-8", "replace").strip().splitlines()
         return StatusError(code, "", words[0][:300] if words else f"answered {code}", asked)
-    return StatusError(code, str(status.get("reason") or ""), str(status.get("message") or f"answered {code}"), asked)
+    causes = (status.get("details") or {}).get("causes") or []
+    fields = tuple((str(cause.get("field") or ""), str(cause.get("message") or "")) for cause in causes)
+    message = str(status.get("message") or f"answered {code}")
+    return StatusError(code, str(status.get("reason") or ""), message, asked, fields)
 
 
 def _advice(code: int) -> str | None:

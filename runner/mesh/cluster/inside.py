@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import InputError, Problem
 from runner.mesh.base import Entry
+from runner.mesh.cluster.pods import LOAD_FROM
 from runner.mesh.cluster.remote import command_line
 from runner.yamlfile import suggest
 
@@ -23,10 +24,10 @@ def inside_problems(
 ) -> list[tuple[str, Problem]]:
     """What is wrong with a load's `from` and `host` where it leaves from a workload, each under its key."""
     problems = []
-    workloads = sorted({pod.workload for pod in pods if pod.proxied and not pod.gateway})
-    if _pod(pods, source) is None:
+    workloads = sorted({pod.workload for pod in pods if not pod.gateway})
+    if workload_pod(pods, source) is None:
         expected = "gateway or one of " + ", ".join(workloads)
-        problem = Problem(f"{source} has no running pod with a sidecar", None, expected, suggest(source, workloads))
+        problem = Problem(f"{source} has no running pod", None, expected, suggest(source, workloads))
         problems.append(("from", problem))
     if host is None and FRONT.partition(":")[0] not in services:
         problem = Problem(f"from: {source}: it is not known which service is meant", None, "host: SERVICE:PORT")
@@ -35,19 +36,23 @@ def inside_problems(
 
 
 def inside_entry(context: str, pods: Sequence[Pod], source: str, host: str | None) -> Entry:
-    """Where requests go, and what has a command line run beside a workload's sidecar.
+    """Where requests go, and what has a command line run in a pod of a workload, beside its sidecar.
 
     Raises:
         InputError: no pod of it is ready.
     """
-    pod = _pod(pods, source)
+    pod = workload_pod(pods, source)
     if pod is None:
-        raise InputError(Problem(f"from: {source}: it has no running pod with a sidecar"))
+        raise InputError(Problem(f"from: {source}: it has no running pod"))
     return Entry(f"http://{host or FRONT}", command=command_line(context, pod.namespace, pod.name, pod.containers[0]))
 
 
-def _pod(pods: Sequence[Pod], source: str) -> Pod | None:
-    for pod in pods:
-        if pod.proxied and not pod.gateway and pod.ready and pod.containers and source in {pod.workload, pod.name}:
-            return pod
-    return None
+def workload_pod(pods: Sequence[Pod], source: str) -> Pod | None:
+    """A pod of a workload which is ready, one with a sidecar first; none that holds a generator."""
+    found = [
+        pod
+        for pod in pods
+        if not pod.gateway and pod.ready and pod.containers and LOAD_FROM not in pod.labels
+        if source in {pod.workload, pod.name}
+    ]
+    return min(found, key=lambda pod: not pod.proxied, default=None)

@@ -58,23 +58,18 @@ def refuse_unusable(api: Api, store: Store, namespace: str) -> dict[str, str]:
 
     Raises:
         InputError: there is no such namespace.
-        MeshError: the cluster can't be used.
+        MeshError: the cluster can't be used, or the namespace is being deleted.
     """
     api.get("/version")
     labels: dict[str, str] = {}
     try:
-        found = api.get(f"/api/v1/namespaces/{segment(namespace)}")
-        labels = (found.get("metadata") or {}).get("labels") or {}
+        found = api.get(f"/api/v1/namespaces/{segment(namespace)}").get("metadata") or {}
+        labels = found.get("labels") or {}
+        if found.get("deletionTimestamp"):
+            raise MeshError(f"the namespace {namespace} is being deleted", advice="Name another with --namespace")
     except StatusError as error:
         if error.not_found:
-            names = _namespaces(api)
-            raise InputError(
-                Problem(
-                    f"the cluster of the context {api.context} has no namespace {namespace}",
-                    expected="one of " + ", ".join(names) if names else None,
-                    suggestion=suggest(namespace, names),
-                )
-            ) from None
+            raise no_namespace(api, namespace) from None
         if not error.forbidden:
             raise
     if labels.get(_MODE) == "ambient":
@@ -87,11 +82,19 @@ def refuse_unusable(api: Api, store: Store, namespace: str) -> dict[str, str]:
     return labels
 
 
-def _namespaces(api: Api) -> list[str]:
+def no_namespace(api: Api, namespace: str) -> InputError:
+    """There is no such namespace: with the nearest name, where they may be listed."""
     try:
-        return [item["metadata"]["name"] for item in api.get("/api/v1/namespaces").get("items") or []]
+        names = [item["metadata"]["name"] for item in api.get("/api/v1/namespaces").get("items") or []]
     except StatusError:
-        return []
+        names = []
+    return InputError(
+        Problem(
+            f"the cluster of the context {api.context} has no namespace {namespace}",
+            expected="one of " + ", ".join(names) if names else None,
+            suggestion=suggest(namespace, names),
+        )
+    )
 
 
 def take_inventory(api: Api, namespace: str, resources: Sequence[Resource]) -> Inventory:
@@ -147,3 +150,25 @@ def refuse_without_sidecars(inventory: Inventory, namespace: str) -> None:
         raise MeshError(
             f"not all pods in {namespace} are ready: {words}", advice="Wait for them, or repair them, and run again"
         )
+
+
+def workloads_by_service(inventory: Inventory, services: Sequence[Resource]) -> dict[str, list[str]]:
+    """By service, the workloads behind it; one without a Service stands under its `app` label.
+
+    Args:
+        inventory: what runs there.
+        services: of the namespace.
+    """
+    found: dict[str, list[str]] = {}
+    places = [(service.key.name, service.spec, inventory.pods) for service in services]
+    places += [(item["metadata"]["name"], item["spec"], inventory.gateways) for item in inventory.services]
+    for name, spec, pods in places:
+        selector = (spec.get("selector") or {}).items()
+        behind = {pod.workload: None for pod in pods if selector and selector <= pod.labels.items()}
+        if behind:
+            found[name] = list(behind)
+    behind_services = {workload for workloads in found.values() for workload in workloads}
+    for pod in inventory.pods:  # one that only sends has no Service
+        if pod.proxied and pod.workload not in behind_services:
+            found.setdefault(pod.labels.get("app", pod.workload), []).append(pod.workload)
+    return {name: list(dict.fromkeys(workloads)) for name, workloads in found.items()}

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 ROOT_NAMESPACE = "istio-system"
 _MONITORING = 15014
-_TYPES = {"cds": "cluster", "lds": "listener", "rds": "route"}
+_TYPES = {"cds": "cluster", "lds": "listener", "rds": "route", "eds": "endpoint", "ecds": "extensionconfig"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Sync:
 
     Attributes:
         proxy: `POD.NAMESPACE`.
-        sent: the last push sent, by xDS type (`cds`, `lds`, `rds`): its number.
+        sent: the last push sent, by xDS type (`cds`, `lds`, `rds`, `eds`, `ecds`): its number.
         acked: the last push acknowledged.
         settled: whether everything sent was acknowledged.
         rejected: what the proxy said about a push that it refused.
@@ -47,6 +47,11 @@ class Sync:
     settled: bool
     rejected: str = ""
     istio: str = ""
+
+    @property
+    def last_acked(self) -> int:
+        """The number of the youngest push of which the proxy has acknowledged anything."""
+        return max(self.acked.values(), default=0)
 
 
 def parse_syncz(text: str) -> list[Sync]:
@@ -157,6 +162,14 @@ class Istiod:
                     seen[key] = str(metadata.get("resourceVersion") or "")
             answers.append(seen)
         return answers
+
+    def metrics(self) -> dict[str, str]:
+        """Each istiod's metrics in Prometheus' text format, by pod.
+
+        Raises:
+            MeshError: one does not answer.
+        """
+        return {pod.name: way.get("/metrics") for pod, way in zip(self.pods, self._ways, strict=True)}
 
     def version(self) -> str:
         """Istio's version; empty when it can't be told."""

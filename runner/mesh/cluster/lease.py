@@ -11,13 +11,16 @@ import hashlib
 import os
 import socket
 import threading
+import time
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from enum import Enum, auto
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import MeshError, StorageError
 from runner.mesh.cluster.api import segment
+from runner.mesh.cluster.connect import IN_CLUSTER
 from runner.mesh.cluster.errors import AwayError, StatusError
 from runner.state import state_home
 
@@ -32,6 +35,20 @@ RENEW = 15.0
 """Seconds: a holder that died elsewhere is passed over after `DURATION`."""
 
 _ANNOTATION = "meshtrial.dev/holder"
+_POD = "meshtrial.dev/pod"
+_POLL = 1.0
+_NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
+
+
+class _Fate(Enum):
+    """Of a holder's pod."""
+
+    UNKNOWN = auto()
+    """It lives, or nothing can be told."""
+    GONE = auto()
+    """The API server has forgotten it; its node may not have, yet."""
+    ENDED = auto()
+    """Its containers have ended."""
 
 
 def _me() -> str:
@@ -51,17 +68,22 @@ class NamespaceLease:
     namespace: str
     lost: str = ""
     inherited: bool = False
+    _pod: str = ""
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @contextlib.contextmanager
     def held(self, who: str) -> Iterator[None]:
         """Hold it for as long as the context lasts.
 
+        A holder whose pod was deleted, which may still be restoring, is waited for: it ends, or its Lease runs out. One whose pod
+        has ended is passed over at once.
+
         Raises:
             MeshError: another command has it.
         """
         with self._local():
             try:
+                self._pod = _own_pod(self.api)
                 self._take(who)
             except StatusError as error:
                 if not error.forbidden:
@@ -109,19 +131,32 @@ class NamespaceLease:
         return {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
-            "metadata": {"name": NAME, "namespace": self.namespace, "annotations": {_ANNOTATION: who}},
+            "metadata": {
+                "name": NAME,
+                "namespace": self.namespace,
+                "annotations": {_ANNOTATION: who, **({_POD: self._pod} if self._pod else {})},
+            },
             "spec": {"holderIdentity": _me(), "leaseDurationSeconds": DURATION, "acquireTime": now, "renewTime": now},
         }
 
     def _take(self, who: str) -> None:
-        for _ in range(3):
+        give_up = time.monotonic() + 3 * DURATION
+        tries = 3
+        while tries:
             now = self._look()
+            if now is not None and (ends := _living_until(now)):
+                fate = self._fate(now)
+                if fate is _Fate.UNKNOWN or time.monotonic() > give_up:
+                    raise self._taken(now, ends)
+                if fate is _Fate.GONE:
+                    time.sleep(_POLL)
+                    continue
+            tries -= 1
             body = self._body(who)
             try:
                 if now is None:
                     self.api.call("POST", self._path(), None, body)
                     return
-                self._refuse_living(now)
                 self.inherited = True
                 body["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"]
                 self.api.call("PUT", self._path(NAME), None, body)
@@ -140,17 +175,26 @@ class NamespaceLease:
                 return None
             raise
 
-    def _refuse_living(self, lease: dict[str, Any]) -> None:
-        spec = lease.get("spec") or {}
-        holder, renewed = str(spec.get("holderIdentity") or ""), str(spec.get("renewTime") or "")
-        if not holder or not renewed or _died_here(holder):
-            return
-        ends = datetime.fromisoformat(renewed) + timedelta(seconds=int(spec.get("leaseDurationSeconds") or DURATION))
-        if ends < datetime.now(UTC):
-            return
+    def _fate(self, lease: dict[str, Any]) -> _Fate:
+        """What became of the pod that the holder noted, if it noted one."""
+        noted = str((lease["metadata"].get("annotations") or {}).get(_POD) or "")
+        namespace, _, rest = noted.partition("/")
+        name, _, uid = rest.partition("/")
+        if not uid:
+            return _Fate.UNKNOWN
+        try:
+            pod = self.api.get(f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(name)}")
+        except StatusError as error:
+            return _Fate.GONE if error.not_found else _Fate.UNKNOWN
+        if pod["metadata"]["uid"] != uid:
+            return _Fate.GONE
+        ended = (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}
+        return _Fate.ENDED if ended else _Fate.UNKNOWN
+
+    def _taken(self, lease: dict[str, Any], ends: datetime) -> MeshError:
         what = (lease["metadata"].get("annotations") or {}).get(_ANNOTATION) or "another meshtrial command"
-        raise MeshError(
-            f"the namespace {self.namespace} is in use by {what} ({holder})",
+        return MeshError(
+            f"the namespace {self.namespace} is in use by {what} ({lease['spec']['holderIdentity']})",
             advice=f"Wait for it to end; should it be dead, its Lease {self.namespace}/{NAME} runs out at {ends:%H:%M:%S} UTC",
         )
 
@@ -173,6 +217,28 @@ class NamespaceLease:
         if now is not None and (now.get("spec") or {}).get("holderIdentity") == _me():
             options = {"preconditions": {"uid": now["metadata"]["uid"]}}
             self.api.call("DELETE", self._path(NAME), None, options)
+
+
+def _living_until(lease: dict[str, Any]) -> datetime | None:
+    """When a Lease that somebody holds runs out; None when nobody does."""
+    spec = lease.get("spec") or {}
+    holder, renewed = str(spec.get("holderIdentity") or ""), str(spec.get("renewTime") or "")
+    if not holder or not renewed or _died_here(holder):
+        return None
+    ends = datetime.fromisoformat(renewed) + timedelta(seconds=int(spec.get("leaseDurationSeconds") or DURATION))
+    return ends if ends >= datetime.now(UTC) else None
+
+
+def _own_pod(api: Api) -> str:
+    """`NAMESPACE/NAME/UID` of the pod that this process runs in; empty elsewhere, and where that can't be told for certain."""
+    if api.context != IN_CLUSTER:
+        return ""
+    try:
+        namespace, name = _NAMESPACE_FILE.read_text(encoding="utf-8").strip(), socket.gethostname()
+        pod = api.get(f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(name)}")
+    except (OSError, StatusError):
+        return ""  # a pod on its node's network has another host name, and pods may not be ours to look at
+    return f"{namespace}/{name}/{pod['metadata']['uid']}"
 
 
 def _died_here(holder: str) -> bool:

@@ -7,67 +7,68 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from runner.mesh.cluster.scopes import NETWORKING, POLICIES, ROUTING, Permission, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runner.mesh.cluster.api import Api
 
-NETWORKING = "networking.istio.io"
+__all__ = [
+    "ISTIO_NAMESPACE",
+    "NETWORKING",
+    "PERMISSIONS",
+    "Denied",
+    "Permission",
+    "Scope",
+    "namespace_of",
+    "review",
+    "rules",
+]
+
 ISTIO_NAMESPACE = "istio-system"
 _REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _AT_ONCE = 16
 _CHANGE = ("get", "list", "create", "update", "delete")
-
-
-class Scope(StrEnum):
-    """Where a permission is needed, and so which of the shipped manifests grants it."""
-
-    EXPERIMENT = "experiment"
-    """In the experiment's namespace: `deploy/kustomize/base`."""
-    APP = "app"
-    """The same, only where the run puts the app or a client there: `deploy/kustomize/components/app`."""
-    ISTIO = "istio"
-    """In `istio-system`: `deploy/kustomize/istio`."""
-    CLUSTER = "cluster"
-    """Everywhere, read only, by a ClusterRole: `deploy/kustomize/components/cluster-reader`."""
-
-
-@dataclass(frozen=True, slots=True)
-class Permission:
-    """A line of a Role.
-
-    Attributes:
-        scope: where.
-        group: API group, empty for Kubernetes' core.
-        resource: plural, with its subresource (`pods/exec`).
-        verbs: as in a Role.
-        purpose: what a run does with it.
-        without: what happens without it; empty when a run can't do at all.
-    """
-
-    scope: Scope
-    group: str
-    resource: str
-    verbs: tuple[str, ...]
-    purpose: str
-    without: str = ""
-
-    @property
-    def required(self) -> bool:
-        """Whether no run is possible without it."""
-        return not self.without
-
-    def __str__(self) -> str:
-        return f"{', '.join(self.verbs)} {self.resource}" + (f".{self.group}" if self.group else "")
+_NAMED = ("get", "create", "update", "delete")
 
 
 PERMISSIONS: tuple[Permission, ...] = (
     *(
-        Permission(Scope.EXPERIMENT, NETWORKING, kind, _CHANGE, "apply a variant's config and restore what was there")
-        for kind in ("virtualservices", "destinationrules", "gateways")
+        Permission(Scope.EXPERIMENT, group, kind, _CHANGE, "apply a variant's config and restore what was there")
+        for group, kind in ROUTING
+    ),
+    *(
+        Permission(
+            Scope.POLICIES,
+            group,
+            kind,
+            _CHANGE,
+            "the same with policies, external services, and what else changes proxies",
+            "experiments with them can't be run",
+        )
+        for group, kind in POLICIES
+    ),
+    *(
+        Permission(
+            Scope.MESH,
+            group,
+            kind,
+            _CHANGE if kind == "peerauthentications" else _NAMED,
+            "the same with config of the whole mesh; list tells which modes of mutual TLS to expect",
+            "experiments with config of the whole mesh can't be run",
+        )
+        for group, kind in (*ROUTING, *POLICIES)
+    ),
+    Permission(
+        Scope.MESH,
+        "coordination.k8s.io",
+        "leases",
+        _NAMED,
+        "keep two runs from changing config of the whole mesh at once",
+        "only this machine's commands are kept from each other there",
     ),
     Permission(Scope.EXPERIMENT, "", "pods", ("get", "list"), "find the proxies and see restarts"),
     Permission(
@@ -108,6 +109,14 @@ PERMISSIONS: tuple[Permission, ...] = (
         "see whether sidecars are injected",
         "doctor can't tell whether sidecars are injected",
     ),
+    Permission(
+        Scope.EXPERIMENT,
+        "metrics.k8s.io",
+        "pods",
+        ("list",),
+        "read CPU and memory of proxies and applications",
+        "the CPU time of proxies and applications is unknown",
+    ),
     *(
         Permission(
             Scope.APP,
@@ -118,6 +127,22 @@ PERMISSIONS: tuple[Permission, ...] = (
             "the app must be there already",
         )
         for group, resource in (("apps", "deployments"), ("", "services"), ("", "serviceaccounts"))
+    ),
+    Permission(
+        Scope.LOAD,
+        "batch",
+        "jobs",
+        ("get", "list", "create", "delete"),
+        "run Locust's workers in pods",
+        "Locust can't be run inside the cluster",
+    ),
+    Permission(
+        Scope.LOAD,
+        "",
+        "events",
+        ("list",),
+        "tell why a worker's pod could not be made",
+        "a quota or policy that keeps workers' pods from being made is not named",
     ),
     Permission(
         Scope.ISTIO,
@@ -180,6 +205,7 @@ PERMISSIONS: tuple[Permission, ...] = (
         for group, resource in (
             (NETWORKING, "virtualservices"),
             (NETWORKING, "destinationrules"),
+            (NETWORKING, "gateways"),
             ("flagger.app", "canaries"),
             ("argoproj.io", "rollouts"),
             ("admissionregistration.k8s.io", "mutatingwebhookconfigurations"),
@@ -207,7 +233,7 @@ def namespace_of(permission: Permission, namespace: str) -> str:
     """Where a permission is asked for; empty for everywhere."""
     if permission.scope is Scope.CLUSTER:
         return ""
-    return ISTIO_NAMESPACE if permission.scope is Scope.ISTIO else namespace
+    return ISTIO_NAMESPACE if permission.scope in {Scope.ISTIO, Scope.MESH} else namespace
 
 
 def review(api: Api, namespace: str, permissions: Iterable[Permission] = PERMISSIONS) -> list[Denied]:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 PROXY = "istio-proxy"
 """The sidecar's container, also that of a gateway."""
 
+LOAD_FROM = "meshtrial.dev/load-from"
+"""Label of a load generator's pod that has a workload's place in the network: that workload, to which what its sidecar counts belongs."""
+
 _HASH = "pod-template-hash"
 _AMBIENT = ("istio.io/dataplane-mode", "ambient.istio.io/redirection")
 
@@ -26,7 +29,8 @@ class Pod:
     Attributes:
         name: its name in Kubernetes.
         namespace: where it lives.
-        workload: the Deployment, StatefulSet or DaemonSet it belongs to; its own name when it stands alone.
+        workload: the Deployment, StatefulSet or DaemonSet it belongs to; its own name when it stands alone; of a load generator the
+            workload whose place it has.
         labels: its labels.
         proxied: whether it has a sidecar, or is a proxy itself.
         gateway: whether it is a gateway.
@@ -34,7 +38,7 @@ class Pod:
         restarts: how often each of its containers was restarted.
         ended: why a container ended last, by container.
         revision: Istio's revision that injected the sidecar.
-        ambient: whether ztunnel takes its traffic.
+        ambient: whether ztunnel takes its traffic, or it is a waypoint.
         uid: its identity.
         annotations: its annotations.
         node: where it runs.
@@ -83,13 +87,16 @@ def pod_of(item: Mapping[str, Any]) -> Pod:
         for entry in container.get("env") or []
     }
     router = any("router" in (container.get("args") or []) for container in containers if container["name"] == PROXY)
+    waypoint = any(
+        "waypoint" in (container.get("args") or []) for container in containers if container["name"] == PROXY
+    )
     waiting = [state["state"]["waiting"] for state in states if (state.get("state") or {}).get("waiting")]
     return Pod(
         name=metadata["name"],
         namespace=metadata["namespace"],
         workload=_workload(metadata, labels),
         labels=labels,
-        proxied=PROXY in names,
+        proxied=PROXY in names and not waypoint,
         gateway=PROXY in names and router,
         ready=conditions.get("Ready") == "True" and not metadata.get("deletionTimestamp"),
         restarts={state["name"]: int(state.get("restartCount") or 0) for state in states},
@@ -97,7 +104,7 @@ def pod_of(item: Mapping[str, Any]) -> Pod:
         revision=labels.get("istio.io/rev")
         or annotations.get("istio.io/rev")
         or str(environment.get("REVISION") or ""),
-        ambient=any(labels.get(key) == "ambient" or annotations.get(key) == "enabled" for key in _AMBIENT),
+        ambient=waypoint or any(labels.get(key) == "ambient" or annotations.get(key) == "enabled" for key in _AMBIENT),
         uid=str(metadata.get("uid") or ""),
         annotations=annotations,
         node=str(spec.get("nodeName") or ""),
@@ -113,6 +120,8 @@ def pod_of(item: Mapping[str, Any]) -> Pod:
 
 
 def _workload(metadata: Mapping[str, Any], labels: Mapping[str, str]) -> str:
+    if labels.get(LOAD_FROM):
+        return labels[LOAD_FROM]
     owners = [owner for owner in metadata.get("ownerReferences") or [] if owner.get("controller")]
     if not owners:
         return str(metadata["name"])
@@ -159,13 +168,15 @@ def gateway_pods(api: Api, selectors: Iterable[Mapping[str, str]]) -> tuple[list
             if not error.forbidden:
                 raise
             pods = []
+            unseen = []
             for namespace in ("istio-system", "istio-ingress"):
                 try:
                     pods += list_pods(api, namespace, labels)
                 except StatusError as again:
                     if not again.forbidden:
                         raise
-                    problems.append(f"pods of {namespace} can't be listed, so its gateway's proxies are not looked at")
+                    unseen.append(f"pods of {namespace} can't be listed, so its gateway's proxies are not looked at")
+            problems += [] if pods else unseen  # where the gateway was found, the other namespace is none of ours
         found.update({pod.proxy_id: pod for pod in pods if pod.proxied})
     return sorted(found.values(), key=lambda pod: pod.name), list(dict.fromkeys(problems))
 

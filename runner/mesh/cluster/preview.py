@@ -1,25 +1,45 @@
-"""A cluster in thought: nothing is known of it before it is asked, and nothing is asked before a run."""
+"""A cluster in thought: nothing is known of it before it is asked, and nothing is asked before a run.
+
+What can be said all the same: what Istio itself would refuse (said where manifests are read), and what a run can't change on any
+cluster.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from runner.errors import InputError
+from runner.mesh.cluster.touched import misplaced
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from runner.errors import Problem
-    from runner.istio.resource import Resource
+    from runner.istio.resource import Resource, ResourceKey
 
 
 class ClusterPreview:
-    """What can be said about a cluster without one."""
+    """What can be said about a run in a namespace of a cluster without the cluster."""
+
+    def __init__(self, namespace: str) -> None:
+        self._namespace = namespace
 
     def applied(self) -> list[Resource]:
         """Nothing that could be known."""
         return []
 
-    def check(self, resources: Sequence[Resource]) -> list[str]:  # noqa: ARG002 - the protocol's argument
-        """No warnings: the state is tried on the cluster itself, by its API server, before anything is touched."""
+    def reach(self, keys: Iterable[ResourceKey]) -> None:
+        """Nothing to do: nothing is looked at."""
+
+    def check(self, resources: Sequence[Resource]) -> list[str]:
+        """No warnings: the state is tried on the cluster itself, by its API server, before anything is touched.
+
+        Raises:
+            InputError: a run can't change a resource on any cluster.
+        """
+        problems = list(misplaced(resources, self._namespace))
+        if problems:
+            raise InputError(problems)
         return []
 
     def entry_problems(

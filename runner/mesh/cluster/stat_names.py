@@ -31,9 +31,26 @@ _CLUSTER_FAMILIES = (
     "original_dst_host_invalid",
 )
 """How stats of a cluster begin (Envoy's cluster statistics)."""
-_HTTP_FAMILIES = ("downstream_", "fault.", "no_route", "no_cluster", "rq_", "tracing.", "rbac.", "passthrough_internal")
+_INBOUND_FAMILIES = ("rbac.", "jwt_authn.")
+"""How stats begin of filters that only the side that is asked has."""
+_LISTENER_FAMILIES = ("ssl.", "no_filter_chain_match", "downstream_cx_transport_socket_connect_timeout")
+"""How stats of a listener begin."""
+_HTTP_FAMILIES = ("downstream_", "fault.", "no_route", "no_cluster", "rq_", "tracing.", "passthrough_internal")
 """How stats of an HTTP connection manager and its filters begin."""
-_ROOTS = ("cluster.", "http.", "listener.", "server.", "cluster_manager.", "listener_manager.", "vhost.", "istio")
+_ROOTS = (
+    "cluster.",
+    "http.",
+    "listener.",
+    "tcp.",
+    "server.",
+    "cluster_manager.",
+    "listener_manager.",
+    "vhost.",
+    "istio",
+)
+
+INBOUND_PORT = 15006
+"""Where a sidecar takes all intercepted connections."""
 
 CLUSTER_PREFIXES = ("cluster.outbound", "cluster.inbound")
 HTTP_PREFIXES = ("http.outbound", "http.inbound")
@@ -52,6 +69,10 @@ def candidates(stat: str, ports: Sequence[ServicePort], namespace: str) -> list[
     family = stat.rpartition(".")[2] if stat.rpartition(".")[2].startswith(("upstream_", "downstream_")) else stat
     if family.startswith(_CLUSTER_FAMILIES):
         return [f"cluster.outbound|{port.number}||{service_host(port.service, namespace)};.{stat}" for port in ports]
+    if family.startswith(_INBOUND_FAMILIES):
+        return [f"http.inbound_0.0.0.0_{number};.{stat}" for number in sorted({port.number for port in ports})]
+    if family.startswith(_LISTENER_FAMILIES):
+        return [f"listener.0.0.0.0_{INBOUND_PORT}.{stat}"]
     if family.startswith(_HTTP_FAMILIES):
         return [f"http.outbound_0.0.0.0_{number};.{stat}" for number in sorted({port.number for port in ports})]
     return []
@@ -79,7 +100,7 @@ def _matches(name: str, pattern: Pattern) -> bool:
 
 def wanted_prefix(name: str) -> str:
     """What to add to `inclusionPrefixes` so that a stat is kept."""
-    for prefix in (*CLUSTER_PREFIXES, *HTTP_PREFIXES):
+    for prefix in (*CLUSTER_PREFIXES, *HTTP_PREFIXES, f"listener.0.0.0.0_{INBOUND_PORT}."):
         if name.startswith(prefix):
             return prefix
     return name

@@ -1,4 +1,6 @@
-"""The objects of one namespace: read, replaced whole, created and deleted, and never over a change that somebody else made.
+"""The objects of a run's namespace: read, replaced whole, created and deleted, and never over a change that somebody else made.
+
+Of the mesh's root namespace only the objects that were named are looked at (`Store.reach`): most of it is nobody's business here.
 
 Every write names the resourceVersion that was last seen (Kubernetes' optimistic concurrency). The server answers with a conflict
 when anything changed since; where only `status` or a controller's own annotation did, the write is tried again, else it is not
@@ -8,46 +10,26 @@ would not mean the same as on the embedded mesh.
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runner.errors import ConfigRejectedError, MeshError
+from runner.errors import MeshError
 from runner.mesh.cluster.errors import AwayError, StatusError
+from runner.mesh.cluster.held import Held, foreign, held_of, told
 from runner.mesh.cluster.objects import DEFAULTED, outgoing, resource_of
+from runner.mesh.cluster.touched import CONFIG_KINDS, ROUTING, TOUCHED_KINDS, elsewhere, order
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from runner.errors import Position
     from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.cluster.api import Api
     from runner.mesh.cluster.kinds import Place, Places
 
-TOUCHED_KINDS = ("ServiceAccount", "Service", "Deployment", "Gateway", "DestinationRule", "VirtualService")
-"""What a run may change, in the order in which it is put: what is referred to before what refers to it."""
-
-_CONFIG = frozenset({"Gateway", "DestinationRule", "VirtualService"})
 _MANAGER = "meshtrial"
 _TRIES = 5
-
-
-@dataclass(slots=True)
-class Held:
-    """An object as it was last seen.
-
-    Attributes:
-        resource: what it says.
-        version: its resourceVersion.
-        uid: its own identity: another object may come to have its name.
-        generation: counts changes of its spec.
-        by: who wrote it last, and when, for messages.
-    """
-
-    resource: Resource
-    version: str
-    uid: str
-    generation: int
-    by: str
+_AT_ONCE = 8
 
 
 @dataclass(slots=True)
@@ -57,7 +39,7 @@ class Store:
     Attributes:
         api: the server.
         places: where it keeps each kind.
-        namespace: the only one that is touched.
+        namespace: the run's.
         hidden: kinds that we may not list; they can't be touched then.
     """
 
@@ -69,11 +51,22 @@ class Store:
     _touched: set[ResourceKey] = field(default_factory=set)
     _first: dict[ResourceKey, Resource] = field(default_factory=dict)
     _memo: set[ResourceKey] = field(default_factory=set)
+    _reached: set[ResourceKey] = field(default_factory=set)
 
     @property
     def source(self) -> str:
         """How to name the cluster in messages."""
         return f"{self.api.context}/{self.namespace}"
+
+    def reach(self, keys: Iterable[ResourceKey]) -> bool:
+        """Look at these too from now on, as far as they are of the mesh's root namespace and of kinds that a run may change there.
+
+        Returns:
+            Whether any of them is.
+        """
+        new = {key for key in keys if elsewhere(key, self.namespace)}
+        self._reached |= new
+        return bool(new)
 
     def read(self) -> list[Resource]:
         """Everything that is there now, in a fixed order.
@@ -84,26 +77,30 @@ class Store:
         Raises:
             MeshError: the server can't be asked.
         """
-        found: dict[ResourceKey, Held] = {}
-        for kind in TOUCHED_KINDS:
-            place = self.places.find(kind)
-            if place is None or kind in self.hidden:
-                continue
-            try:
-                items = self.api.get(place.path(self.namespace)).get("items") or []
-            except StatusError as error:
-                if kind in _CONFIG or not error.forbidden:
-                    raise
-                self.hidden.add(kind)
-                continue
-            for item in items:
-                held = self._seen(item, place)
-                found[held.resource.key] = held
-        self._held = found
-        return [self._shown(key, found[key]) for key in sorted(found, key=_order)]
+        places = [self.places.find(kind) for kind in TOUCHED_KINDS if kind not in self.hidden]
+        with ThreadPoolExecutor(max_workers=_AT_ONCE, thread_name_prefix="objects") as threads:
+            lists = threads.map(self._list, [place for place in places if place is not None])
+            others = threads.map(self._one, sorted(self._reached))
+            seen = [*(held for several in lists for held in several), *(held for held in others if held)]
+        self._held = {held.resource.key: held for held in seen}
+        return [self._shown(key, self._held[key]) for key in sorted(self._held, key=order)]
+
+    def _list(self, place: Place) -> list[Held]:
+        try:
+            items = self.api.get(place.path(self.namespace)).get("items") or []
+        except StatusError as error:
+            if place.kind in ROUTING or not error.forbidden:
+                raise
+            self.hidden.add(place.kind)
+            return []
+        return [self._seen(item, place) for item in items]
+
+    def _one(self, key: ResourceKey) -> Held | None:
+        place = self.places.find(key.kind)
+        return self._now(key, place) if place is not None else None
 
     def _shown(self, key: ResourceKey, held: Held) -> Resource:
-        if key.kind in _CONFIG or key in self._touched:
+        if key.kind in CONFIG_KINDS or key in self._touched:
             return held.resource
         return self._first.setdefault(key, held.resource)
 
@@ -112,14 +109,7 @@ class Store:
         return dict(self._held)
 
     def _seen(self, item: dict[str, Any], place: Place) -> Held:
-        metadata = item["metadata"]
-        return Held(
-            resource_of(item, place, self.source),
-            str(metadata.get("resourceVersion") or ""),
-            str(metadata.get("uid") or ""),
-            int(metadata.get("generation") or 0),
-            _writer(item),
-        )
+        return held_of(item, place, self.source)
 
     def try_out(self, resources: Iterable[Resource]) -> list[tuple[Resource, StatusError]]:
         """Have the server try writes without keeping them (`dryRun=All`: schema, validation, admission webhooks).
@@ -159,17 +149,17 @@ class Store:
         done: list[ResourceKey] = []
         written: list[Held] = []
         try:
-            for resource in sorted(put, key=lambda item: _order(item.key)):
+            for resource in sorted(put, key=lambda item: order(item.key)):
                 done.append(resource.key)
                 written.append(self._put(resource))
-            for key in sorted(delete, key=_order, reverse=True):
+            for key in sorted(delete, key=order, reverse=True):
                 done.append(key)
                 self._delete(key)
         except MeshError as error:
             places = {item.key: item.position() for item in put}
-            told = _told(error, done[-1], places.get(done[-1]))
-            told.restored = self._back(before, done)
-            raise told from None
+            refusal = told(error, done[-1], places.get(done[-1]))
+            refusal.restored = self._back(before, done)
+            raise refusal from None
         return written
 
     def _back(self, before: dict[ResourceKey, Held | None], done: Sequence[ResourceKey]) -> str:
@@ -227,9 +217,9 @@ class Store:
         target = place.in_version(str(body.get("apiVersion")))
         query = {"fieldManager": _MANAGER, "fieldValidation": "Strict", **({"dryRun": "All"} if dry else {})}
         if held is None:
-            return dict(self.api.call("POST", target.path(self.namespace), query, body))
+            return dict(self.api.call("POST", target.path(resource.key.namespace), query, body))
         body["metadata"]["resourceVersion"] = held.version
-        return dict(self.api.call("PUT", target.path(self.namespace, resource.key.name), query, body))
+        return dict(self.api.call("PUT", target.path(resource.key.namespace, resource.key.name), query, body))
 
     def _note_memo(self, resource: Resource, answer: dict[str, Any], place: Place) -> bool:
         """Whether the server shows something else than was written, and that is news."""
@@ -253,24 +243,17 @@ class Store:
         if (now is None) != (held is None) or (
             now is not None and held is not None and now.resource.canonical() != held.resource.canonical()
         ):
-            raise self._foreign(key, now)
+            raise foreign(key, now)
         if now is not None:
             self._held[key] = now
 
     def _now(self, key: ResourceKey, place: Place) -> Held | None:
         try:
-            return self._seen(self.api.get(place.path(self.namespace, key.name)), place)
+            return self._seen(self.api.get(place.path(key.namespace, key.name)), place)
         except StatusError as error:
             if error.not_found:
                 return None
             raise
-
-    def _foreign(self, key: ResourceKey, now: Held | None) -> MeshError:
-        what = f"changed by somebody else ({now.by})" if now is not None else "deleted by somebody else"
-        return MeshError(
-            f"{key} was {what} while this run had it",
-            advice="Their change was left as it is. Keep others (Flagger, Argo, a colleague) off this namespace during a run",
-        )
 
     def _delete(self, key: ResourceKey) -> None:
         place = self.places.need(key.kind)
@@ -286,13 +269,13 @@ class Store:
                 "preconditions": {"uid": held.uid, "resourceVersion": held.version},
             }
             try:
-                self.api.call("DELETE", place.path(self.namespace, key.name), None, options)
+                self.api.call("DELETE", place.path(key.namespace, key.name), None, options)
             except (AwayError, StatusError) as error:
                 if isinstance(error, StatusError) and not (error.conflict or error.not_found):
                     raise
                 now = self._now(key, place)
                 if now is not None and now.resource.canonical() != held.resource.canonical():
-                    raise self._foreign(key, now) from None
+                    raise foreign(key, now) from None
                 if now is not None:
                     self._held[key] = now
                     continue
@@ -303,25 +286,3 @@ class Store:
     def touched(self) -> set[ResourceKey]:
         """What this store wrote or deleted, or tried to."""
         return set(self._touched)
-
-
-def _told(error: MeshError, key: ResourceKey, where: Position | None) -> MeshError:
-    """A server's answer in a sentence that names the resource, and what can be done."""
-    if not isinstance(error, StatusError):
-        return error
-    place = f"{where}: " if where else ""
-    if error.refused:
-        return ConfigRejectedError(f"{place}the API server refused {key}: {error.message}")
-    return MeshError(f"{place}{key} could not be changed: {error.message}", advice=error.advice)
-
-
-def _writer(item: dict[str, Any]) -> str:
-    entries = [entry for entry in item["metadata"].get("managedFields") or [] if not entry.get("subresource")]
-    if not entries:
-        return "unknown"
-    last = max(entries, key=lambda entry: str(entry.get("time") or ""))
-    return f"{last.get('manager') or 'unknown'} at {last.get('time') or 'an unknown time'}"
-
-
-def _order(key: ResourceKey) -> tuple[int, str, str]:
-    return TOUCHED_KINDS.index(key.kind) if key.kind in TOUCHED_KINDS else -1, key.namespace, key.name

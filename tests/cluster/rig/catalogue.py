@@ -16,7 +16,7 @@ from packaging.utils import canonicalize_name
 
 from tests.cluster.rig.builds import AGENT, COREDNS, FORTIO_PROGRAM, PILOT, istio_sources
 from tests.cluster.rig.images import Image, Layer
-from tests.cluster.rig.places import REPOSITORY
+from tests.cluster.rig.places import FILES, REPOSITORY
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,7 +32,7 @@ APPS_IMAGE = f"{HUB}/apps:1"
 """Python with the shipped apps and no entrypoint."""
 
 RUNNER_IMAGE = f"{HUB}/meshtrial:1"
-"""The command `meshtrial` without Envoy."""
+"""The command `meshtrial` without Envoy, laid out as deploy/Dockerfile does it."""
 
 CLIENT_IMAGE = f"{HUB}/client:1"
 """curl and fortio."""
@@ -40,6 +40,7 @@ CLIENT_IMAGE = f"{HUB}/client:1"
 _APPS = REPOSITORY / "runner" / "mesh" / "local" / "apps"
 _CODE = "/opt/meshtrial"
 _LIBRARIES = "/opt/libraries"
+_WORK = "/work"
 _PROXY = "1337:1337"
 _BOOTSTRAP = Path("tools/packaging/common/envoy_bootstrap.json")
 
@@ -73,9 +74,12 @@ def ours() -> list[Image]:
     """The images of this project's code: the shipped apps, and the runner itself."""
     libraries = _libraries()
     plain = {"PYTHONPATH": f"{_CODE}:{_LIBRARIES}", "PYTHONUNBUFFERED": "1"}
-    code = {f"{_CODE}/{path.relative_to(REPOSITORY)}": path for path in _code("runner", "experiments", "loadfiles")}
+    code = {f"{_CODE}/{path.relative_to(REPOSITORY)}": path for path in _code("runner")}
+    code |= {f"{_WORK}/{path.relative_to(REPOSITORY)}": path for path in _code("experiments", "loadfiles")}
     code |= {target: source for target, source in _installed("meshtrial") if source.name == "METADATA"}
-    found = [Image((RUNNER_IMAGE,), (libraries, code), ("/usr/bin/python3", "-m", "runner.cli.main"), plain)]
+    code |= dict(_installed("obstore"))
+    code["/usr/local/bin/meshtrial"] = FILES / "meshtrial"
+    found = [Image((RUNNER_IMAGE,), (libraries, code), ("/usr/local/bin/meshtrial",), plain, folder=_WORK)]
     needed = [
         Path("runner") / name for name in ("__init__.py", "errors.py", "mesh/__init__.py", "mesh/local/__init__.py")
     ]

@@ -51,6 +51,7 @@ class Image:
         entrypoint: the command.
         environ: of its processes.
         user: who they are.
+        folder: where they start.
     """
 
     names: tuple[str, ...]
@@ -58,6 +59,7 @@ class Image:
     entrypoint: tuple[str, ...] = ()
     environ: Mapping[str, str] = field(default_factory=dict)
     user: str = ""
+    folder: str = "/"
 
 
 def archive(images: Sequence[Image], name: str, above: Path | None = None) -> Path:
@@ -77,6 +79,7 @@ def archive(images: Sequence[Image], name: str, above: Path | None = None) -> Pa
     mark = hashlib.sha256(f"{base.name} {above and above.name} 3".encode())
     for image in images:
         mark.update(repr((image.names, image.entrypoint, sorted(image.environ.items()), image.user)).encode())
+        mark.update(image.folder.encode() if image.folder != "/" else b"")
         for layer in image.layers:
             mark.update(keys[id(layer)].encode())
     path = CACHE / f"{name}-{mark.hexdigest()[:12]}.tar"
@@ -201,7 +204,7 @@ def _config(image: Image, digests: Iterable[str]) -> bytes:
         "Entrypoint": list(image.entrypoint),
         "Env": [f"{name}={value}" for name, value in environ.items()],
         "User": image.user,
-        "WorkingDir": "/",
+        "WorkingDir": image.folder,
     }
     layers = {"type": "layers", "diff_ids": list(digests)}
     return json.dumps({"architecture": _architecture(), "os": "linux", "config": config, "rootfs": layers}).encode()

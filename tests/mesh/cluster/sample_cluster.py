@@ -8,7 +8,7 @@ from runner.mesh.cluster.doctor_facts import (
     ProxyFacts,
     ServerFacts,
 )
-from runner.mesh.cluster.pods import pod_of
+from runner.mesh.cluster.pods import Pod, pod_of
 
 ISTIOD = IstiodFacts("istiod-1", "default", ready=True, version="1.31.0")
 
@@ -28,6 +28,20 @@ def pod(name="reviews-v1-abc", *, proxied=True, ready=True, labels=None, annotat
             "spec": {"containers": containers},
             "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
         }
+    )
+
+
+def as_on_a_cluster(pod):
+    """A pod of an embedded mesh as the cluster's code knows pods."""
+    return Pod(
+        pod.name,
+        pod.namespace,
+        pod.workload,
+        pod.labels,
+        proxied=True,
+        gateway=pod.role == "gateway",
+        ready=True,
+        restarts={},
     )
 
 

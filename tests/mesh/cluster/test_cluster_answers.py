@@ -136,6 +136,15 @@ def test_the_gateways_port_is_found_behind_its_service():
     assert target_ports([service], [pod]) == {80: {8080}}
 
 
+@pytest.mark.parametrize(("address", "found"), [("10.96.0.7", [("10.96.0.7", 80)]), ("None", []), ("", [])])
+def test_inside_the_cluster_the_gateways_service_is_the_nearest_way(address, found):
+    pod, service = _gateway()
+    service["spec"]["clusterIP"] = address
+    port = find_port(parse_manifests(GATEWAY, "g.yaml"), [pod], [service])
+    assert list(candidates(port, ["10.0.0.1"], inside=True)) == [*found, ("10.0.0.1", 30080)]
+    assert list(candidates(port, ["10.0.0.1"])) == [("10.0.0.1", 30080)]
+
+
 def test_a_gateway_without_a_service_has_only_its_pod():
     pod, _ = _gateway()
     port = find_port(parse_manifests(GATEWAY, "g.yaml"), [pod], [])

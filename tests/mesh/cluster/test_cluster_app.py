@@ -20,7 +20,11 @@ def test_the_whole_app_is_made_for_the_namespace():
     assert template["spec"]["containers"][0]["image"] == "local/app:1"
     assert template["metadata"]["labels"] == {"app": "ratings", "version": "v1", "a": "b"}
     config = json.loads(template["metadata"]["annotations"]["proxy.istio.io/config"])
-    assert config == {"proxyStatsMatcher": {"inclusionRegexps": [r"(cluster|http)\.(outbound|inbound).*"]}}
+    assert config["proxyStatsMatcher"]["inclusionRegexps"] == [
+        r"(cluster|http)\.(outbound|inbound).*",
+        r"listener\..*\.(ssl\..*|no_filter_chain_match)",
+        r"tcp\.rbac\..*",
+    ]
     assert (
         found["Deployment shop/reviews-v1"]
         .spec["template"]["spec"]["containers"][0]["image"]

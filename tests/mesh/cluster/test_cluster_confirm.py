@@ -7,13 +7,14 @@ import pytest
 
 from runner.errors import MeshError
 from runner.istio.load import load_manifests, parse_manifests
+from runner.mesh.cluster import confirm as confirm_module
 from runner.mesh.cluster.confirm import Change, Confirmer
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.expect import State
 from runner.mesh.cluster.istiod import Istiod
-from runner.mesh.cluster.pods import Pod
 from runner.mesh.local.admin import AdminError
 from runner.mesh.local.mesh import LocalMesh
+from tests.mesh.cluster.sample_cluster import as_on_a_cluster
 
 ISTIO = Path(__file__).parents[3] / "experiments" / "istio"
 
@@ -37,19 +38,7 @@ class _Fleet:
     def __init__(self, mesh):
         self.silent = {}
         self.clients = {
-            pod.name: _Client(
-                mesh._fleet.clients[pod.name],
-                Pod(
-                    pod.name,
-                    pod.namespace,
-                    pod.workload,
-                    pod.labels,
-                    proxied=True,
-                    gateway=pod.role == "gateway",
-                    ready=True,
-                    restarts={},
-                ),
-            )
+            pod.name: _Client(mesh._fleet.clients[pod.name], as_on_a_cluster(pod))
             for pod in mesh.instance.topology.pods
         }
 
@@ -133,3 +122,21 @@ spec:
         confirmer.wait(_change(mesh, rule), before)
     mesh.apply(rule)
     assert confirmer.wait(_change(mesh, rule), before)
+
+
+def test_a_deletion_that_was_forgotten_is_made_again(mesh, confirmer, monkeypatch):
+    monkeypatch.setattr(confirm_module, "LOST_AFTER", 0.1)
+    put = load_manifests(ISTIO / "destination-rules.yaml")
+    old = confirmer.look()
+    mesh.apply(put)
+    asked = []
+
+    def again(keys):
+        asked.append(keys)
+        mesh.apply([], keys)
+
+    confirmer.last, confirmer.again = {}, again
+    gone = [item.key for item in put]
+    change = Change(State.of([item for item in mesh.applied() if item.key not in gone], {}), [], gone)
+    assert confirmer.wait(change, confirmer.before()) == old
+    assert asked == [gone]

@@ -6,9 +6,10 @@ import pytest
 
 from runner.istio.load import load_manifests, merge, parse_manifests
 from runner.mesh.cluster.dump import parse_dump
-from runner.mesh.cluster.expect import State, lacking, slice_of
-from runner.mesh.cluster.pods import Pod
+from runner.mesh.cluster.expect import State, lacking
+from runner.mesh.cluster.traces import slice_of
 from runner.mesh.local.mesh import LocalMesh
+from tests.mesh.cluster.sample_cluster import as_on_a_cluster
 
 ISTIO = Path(__file__).parents[3] / "experiments" / "istio"
 
@@ -63,19 +64,7 @@ STATES = {
 
 
 def _pods(mesh):
-    return {
-        pod.name: Pod(
-            pod.name,
-            pod.namespace,
-            pod.workload,
-            pod.labels,
-            proxied=True,
-            gateway=pod.role == "gateway",
-            ready=True,
-            restarts={},
-        )
-        for pod in mesh.instance.topology.pods
-    }
+    return {pod.name: as_on_a_cluster(pod) for pod in mesh.instance.topology.pods}
 
 
 def _dumps(mesh):
@@ -156,8 +145,8 @@ def test_the_part_of_a_resource_changes_with_it_and_with_nothing_else(seen):
     _, found = seen
     state, plain = found["v1"]
     _, delayed = found["delay"]
-    ratings = next(item.key for item in state if item.key.kind == "VirtualService" and item.key.name == "ratings")
-    reviews = next(item.key for item in state if item.key.kind == "VirtualService" and item.key.name == "reviews")
+    ratings = next(item for item in state if item.key.kind == "VirtualService" and item.key.name == "ratings")
+    reviews = next(item for item in state if item.key.kind == "VirtualService" and item.key.name == "reviews")
     assert slice_of(plain["client"], ratings) != slice_of(delayed["client"], ratings)
     assert slice_of(plain["client"], reviews) == slice_of(delayed["client"], reviews) != ""
 

@@ -22,8 +22,10 @@ from runner.mesh.cluster.doctor_facts import (
     Unknown,
 )
 from runner.mesh.cluster.doctor_stats import annotate
+from runner.mesh.cluster.permissions import PERMISSIONS, Denied
 from runner.mesh.cluster.stat_names import candidates, is_kept, patterns_of, wanted_prefix
-from runner.mesh.finding import GATEWAY, Demands, StatDemand, Status
+from runner.mesh.finding import Demands, StatDemand, Status
+from runner.spec.model import GATEWAY
 from tests.mesh.cluster.sample_cluster import GOOD, pod
 
 ROUTE = """
@@ -306,3 +308,18 @@ def test_a_full_stat_name_of_another_namespace(facts):
     assert "of the namespace default, and the run is in shop" in item.found
     mine = replace(demands, stats=(replace(demands.stats[0], stat=full.replace(".default.", ".shop.")),))
     assert [item.status for item in found(facts, "proxy stats", mine)] == [Status.OK]
+
+
+def test_locust_in_pods_needs_an_image_and_the_right_to_have_jobs(facts):
+    asks = replace(MINE, generator_pods=2)
+    (item,) = found(facts, "generators", asks)
+    assert item.status is Status.PROBLEM
+    assert "not known which image" in item.found
+    asks = replace(asks, generator_image="i:1")
+    assert not found(facts, "generators", asks)
+    jobs = next(one for one in PERMISSIONS if one.resource == "jobs")
+    denied = replace(facts, denied=(Denied(jobs, ("create",)),))
+    (item,) = found(denied, "generators", asks)
+    assert item.found == "Locust's workers need the right to create jobs"
+    assert "components/load" in item.fix
+    assert not found(denied, "generators")

@@ -1,0 +1,276 @@
+"""Evidence beside the proxies' counters on a real cluster: istiod's metrics, CPU and memory, Prometheus, and stats added for a run."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import time
+from dataclasses import replace
+
+import pytest
+import yaml
+
+from runner.conduct.doctor import demands_of
+from runner.conduct.journal import Journal, MeshAddress
+from runner.conduct.plan import make_plan
+from runner.conduct.progress import Silent
+from runner.conduct.recover import recover, reopen
+from runner.conduct.stats import added_stats
+from runner.errors import MeshError
+from runner.istio.load import parse_manifests
+from runner.mesh.cluster.app import app_resources
+from runner.mesh.cluster.connect import connect
+from runner.mesh.cluster.doctor_stats import ANNOTATION
+from runner.mesh.cluster.mesh import ClusterMesh
+from runner.mesh.cluster.objects import stripped
+from runner.mesh.cluster.tunnel import run_in
+from runner.probes import istiod_metrics
+from runner.probes.prometheus import PromqlReader
+from runner.probes.usage import over_window
+from runner.spec.load import load_experiment
+from runner.spec.model import ClusterTarget
+from runner.state import journal_home
+from tests.cluster.conftest import OWNED
+from tests.cluster.rig import prometheus
+from tests.cluster.rig.node import Node
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+KEPT = {"client", "reviews-v1", "reviews"}
+STAT = "upstream_rq_pending_overflow"
+ROUTE = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: reviews}
+spec:
+  hosts: [reviews]
+  http: [{route: [{destination: {host: reviews}}], timeout: 7s}]
+"""
+EXPERIMENT = """
+experiment: overflow
+variants: {only: {apply: []}}
+load: {fortio: {connections: 1, path: /}, from: client, duration: 2s}
+checks: {only: ["proxy[client upstream_rq_pending_overflow] == 0"]}
+"""
+
+
+@pytest.fixture(scope="module")
+def namespace(kubeconfig):
+    """A namespace with a client and a service whose sidecars keep only Istio's few stats."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(kubeconfig))
+        api = connect(None)
+        name = f"mt-{os.urandom(3).hex()}"
+        metadata = {"name": name, "labels": {"istio-injection": "enabled"}}
+        api.call("POST", "/api/v1/namespaces", None, {"kind": "Namespace", "metadata": metadata})
+        try:
+            resources = [
+                item
+                for item in app_resources("bookinfo", name, {}, {})
+                if item.key.name in KEPT or item.key.kind == "ServiceAccount"
+            ]
+            mesh = ClusterMesh(api, name)
+            mesh.apply([_plain(item) for item in resources])
+            yield name
+            mesh.close()
+        finally:
+            cleaner = connect(None)
+            cleaner.call("DELETE", f"/api/v1/namespaces/{name}")
+            cleaner.close()
+
+
+def _plain(resource):
+    """A Deployment as somebody has it who has never heard of stats."""
+    if resource.key.kind != "Deployment":
+        return resource
+    body = copy.deepcopy(resource.body)
+    del body["spec"]["template"]["metadata"]["annotations"]
+    return replace(resource, body=body, parsed={})
+
+
+@pytest.fixture
+def mesh(namespace, kubeconfig, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    found = ClusterMesh.open(ClusterTarget(namespace=namespace))
+    yield found
+    found.close()
+
+
+def _deployments(mesh):
+    """Every Deployment of the namespace, without what the server sets."""
+    items = mesh.api.get(mesh.store.places.need("Deployment").path(mesh.namespace))["items"]
+    return {item["metadata"]["name"]: json.dumps(stripped(item), sort_keys=True) for item in items}
+
+
+def _ask(mesh, times):
+    """Send requests from the client, through its sidecar."""
+    client = next(pod for pod in mesh.inventory.pods if pod.workload == "client")
+    script = f"for i in $(seq {times}); do curl -s -o /dev/null http://reviews:9080/reviews/0; done"
+    run_in(mesh.api, mesh.namespace, client.name, client.containers[0], ["sh", "-c", script])
+
+
+def _keeps(mesh):
+    """Whether the client's sidecar counts what its circuit breaker refuses; it makes such a counter with the first request."""
+    _ask(mesh, 1)
+    return f"{mesh.namespace}.svc.cluster.local;.{STAT}: " in mesh.admin("/stats")["client"]
+
+
+def _plan(tmp_path, namespace):
+    path = tmp_path / "overflow.yaml"
+    path.write_text(f"mesh: {{cluster: {{namespace: {namespace}}}}}\n{EXPERIMENT}")
+    return make_plan(load_experiment(path), 1)
+
+
+def test_istiod_tells_what_it_pushed(mesh):
+    before = {pod: istiod_metrics.parse(text) for pod, text in mesh.telemetry().control_plane().items()}
+    assert before
+    route = parse_manifests(ROUTE, "route.yaml", namespace=mesh.namespace)
+    mesh.apply(route)
+    middle = {pod: istiod_metrics.parse(text) for pod, text in mesh.telemetry().control_plane().items()}
+    counted = istiod_metrics.between(before, middle)
+    assert counted.pushes["rds"] >= 2
+    assert counted.rejects == 0
+    assert counted.converged >= 2
+    assert counted.convergence_ms is not None
+    assert 0 < counted.convergence_ms < 60_000
+    mesh.apply((), [route[0].key])
+
+
+def test_usage_of_proxies_and_apps(mesh):
+    telemetry = mesh.telemetry()
+    before = telemetry.usage()
+    started = time.time()
+    assert {(one.workload, one.part) for one in before} >= {
+        (workload, part) for workload in ("client", "reviews-v1") for part in ("proxy", "app")
+    }
+    deadline = time.monotonic() + 60
+    while True:  # until its source has measured again
+        after = telemetry.usage()
+        if min(one.at for one in after) > max(one.at for one in before) + 1:
+            break
+        assert time.monotonic() < deadline, "the source measures too seldom"
+        mesh.admin("/stats")
+    found, why = over_window(before, after, started, time.time())
+    assert why == "" or telemetry.usage_note
+    by_part = {(one.workload, one.part): one for one in found}
+    proxy = by_part["client", "proxy"]
+    assert proxy.memory_mb is not None
+    assert 5 < proxy.memory_mb < 2000
+    if not telemetry.usage_note:
+        assert proxy.cores is not None
+        assert 0 <= proxy.cores < 8
+
+
+def test_without_permissions_only_envoy_tells(mesh, monkeypatch):
+    real = mesh.api.get
+
+    def refuse(path, query=None):
+        if "metrics.k8s.io" in path or "/proxy/stats/summary" in path:
+            return real("/api/v1/nodes/no-such-node/proxy/stats/summary")  # the server's own refusal: 404
+        return real(path, query)
+
+    monkeypatch.setattr(mesh.api, "get", refuse)
+    telemetry = mesh.telemetry()
+    found = telemetry.usage()
+    assert {one.part for one in found} == {"proxy"}
+    assert all(one.cpu is None and one.memory and one.memory > 1_000_000 for one in found)
+    assert "the metrics API" in telemetry.usage_note
+
+
+def test_stats_are_added_for_a_run_and_taken_back(mesh, tmp_path, own_state):
+    before = _deployments(mesh)
+    assert not _keeps(mesh)
+    with added_stats(mesh, _plan(tmp_path, mesh.namespace), Silent(), wanted=True):
+        assert list(journal_home().glob("*"))
+        assert _keeps(mesh)
+        during = json.loads(_deployments(mesh)["client"])
+        written = yaml.safe_load(during["spec"]["template"]["metadata"]["annotations"][ANNOTATION])
+        assert "cluster.outbound" in written["proxyStatsMatcher"]["inclusionPrefixes"]
+        assert _deployments(mesh)["reviews-v1"] == before["reviews-v1"]  # no check reads its sidecar
+        assert mesh.deaths() == []
+    assert _deployments(mesh) == before
+    assert not list(journal_home().glob("*.jsonl"))
+    assert not _keeps(mesh)
+
+
+def test_nothing_is_added_unasked(mesh, tmp_path):
+    before = _deployments(mesh)
+    with added_stats(mesh, _plan(tmp_path, mesh.namespace), Silent(), wanted=False):
+        assert _deployments(mesh) == before
+
+
+def test_recover_takes_stats_back(mesh, tmp_path, own_state):
+    """What a run that died meanwhile left."""
+    before = _deployments(mesh)
+    changed, notes = mesh.more_stats(_demands(tmp_path, mesh.namespace))
+    assert ([item.key.name for item in changed], notes) == (["client"], [])
+    address = MeshAddress("cluster", mesh.describe().identity)
+    journal = Journal.begin(journal_home(), address, mesh.applied(), tmp_path)
+    journal.intend(changed, ())
+    mesh.apply(changed)
+    journal.abandon()
+    assert _deployments(mesh) != before
+    done = recover(journal_home(), reopen)
+    assert [key.name for key in done[0].put] == ["client"]
+    assert _deployments(mesh) == before
+
+
+def _demands(tmp_path, namespace):
+    return demands_of(_plan(tmp_path, namespace))
+
+
+@pytest.fixture
+def with_prometheus(rig, mesh):
+    """The same mesh, on a rig that has Prometheus."""
+    if not OWNED and "deployment.apps/prometheus" not in rig.kubectl(
+        "-n", "istio-system", "get", "deploy", "-o", "name"
+    ):
+        pytest.skip("the rig was up before this run, so it is somebody's, and has no Prometheus: ... rig prometheus")
+    prometheus.install(Node(rig))
+    return mesh
+
+
+def test_promql_counts_what_envoy_counts(with_prometheus):
+    mesh = with_prometheus
+    sent = 'istio_requests_total{reporter="source",source_workload="client",namespace="' + mesh.namespace + '"}'
+    telemetry = mesh.telemetry()
+    reader = PromqlReader(
+        {
+            "sent": f"sum(increase({sent}[$window]))",
+            "fives": f'sum(increase({sent[:-1]},response_code=~"5.."}}[$window])) or vector(0)',
+            "proxies": "min_over_time(sum(pilot_xds)[$window:1s])",
+            "typo": "sum(increase(istio_request_total[$window])) or vector(0)",
+        },
+        telemetry.prometheus,
+        lambda: telemetry.prometheus_name,
+        limit=20.0,
+    )
+    assert reader.wrong() == {}
+
+    _ask(mesh, 3)  # series begin with their first request
+    edge = reader.edge()
+    assert edge.why == ""
+    started = time.time()
+    _ask(mesh, 17)
+    found = reader.read(edge, started, time.time())
+    assert found.values["sent"] == 17
+    assert found.values["fives"] == 0
+    assert found.values["typo"] is None
+    assert "has no series of istio_request_total" in found.absent["typo"]
+    assert telemetry.prometheus_name.startswith("istio-system/prometheus-")
+
+
+def test_a_query_that_prometheus_can_not_parse(with_prometheus):
+    wrong = PromqlReader({"q": "sum(increase(a[$window])"}, with_prometheus.telemetry().prometheus).wrong()
+    assert "parse error" in wrong["q"]
+
+
+def test_no_prometheus_at_a_url(namespace, kubeconfig, monkeypatch):
+    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
+    mesh = ClusterMesh.open(ClusterTarget(namespace=namespace, prometheus="http://127.93.9.9:9"))
+    try:
+        with pytest.raises(MeshError, match=r"Prometheus at http://127.93.9.9:9 does not answer"):
+            mesh.telemetry().prometheus("/api/v1/query?query=1")
+    finally:
+        mesh.close()
