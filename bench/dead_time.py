@@ -31,7 +31,7 @@ from runner.spec.load import load_experiment
 if TYPE_CHECKING:
     from runner.conduct.progress import Step
 
-_LOADFILE = """
+LOADFILE = """
 from locust import FastHttpUser, constant, task
 
 class Visitor(FastHttpUser):
@@ -41,7 +41,7 @@ class Visitor(FastHttpUser):
     def page(self):
         self.client.get("/productpage")
 """
-_RULE = """
+RULE = """
 apiVersion: networking.istio.io/v1
 kind: VirtualService
 metadata: {name: details}
@@ -51,7 +51,7 @@ spec:
   - headers: {response: {set: {x-variant: fresh}}}
     route: [{destination: {host: details}}]
 """
-_EXPERIMENT = """
+EXPERIMENT = """
 experiment: dead-time
 variants:
   as-it-is: {{}}
@@ -65,9 +65,9 @@ blocks: {blocks}
 """
 _LOAD = 2.0
 """Seconds of load in a trial, warm-up and window together."""
-_TOTAL = "beside its load"
-_PHASES = ("apply", "warm up", "measure", "collect", "restore")
-_WHAT = {
+TOTAL = "beside its load"
+PHASES = ("apply", "warm up", "measure", "collect", "restore")
+WHAT = {
     "apply": "apply and confirm",
     "warm up": "the warm-up's edges: users made, requests drained, counters read",
     "measure": "the window's edges: users made, requests drained",
@@ -88,15 +88,16 @@ class _Watcher(Silent):
 
     def dead(self) -> Sample:
         """Mean seconds of a trial beside its load, whole and by phase; the last trial, which nothing follows, is left out."""
-        spent: dict[str, list[float]] = {phase: [] for phase in _PHASES}
+        spent: dict[str, list[float]] = {phase: [] for phase in PHASES}
         for (phase, began), (_, ended) in pairwise(self.steps):
             spent[phase].append(ended - began - (_LOAD / 2 if phase in {"warm up", "measure"} else 0.0))
         complete = len(spent["restore"])
         by_phase = {phase: fmean(values[:complete]) for phase, values in spent.items()}
-        return {_TOTAL: sum(by_phase.values()), **by_phase}
+        return {TOTAL: sum(by_phase.values()), **by_phase}
 
 
-def _ours(experiment: Path, results: Path) -> Sample:
+def ours(experiment: Path, results: Path) -> Sample:
+    """One run of an experiment, with what its trials took beside their load."""
     watcher = _Watcher()
     done = run(load_experiment(experiment), RunOptions(results=results, seed=1), watcher)
     if done.error is not None:
@@ -104,13 +105,14 @@ def _ours(experiment: Path, results: Path) -> Sample:
     return watcher.dead()
 
 
-def _raw(loadfile: Path, url: str) -> Sample:
+def raw(loadfile: Path, url: str) -> Sample:
+    """One raw Locust process, with what it took beside its load."""
     command = [sys.executable, "-m", "locust", "-f", str(loadfile), "--headless", "--only-summary"]
     command += ["-u", "10", "-r", "10", "-t", f"{_LOAD:.0f}s", "-H", url]
     began = perf_counter()
     said = subprocess.run(command, check=True, capture_output=True, text=True).stderr
     return {
-        _TOTAL: perf_counter() - began - (_moment(said, "run-time limit reached") - _moment(said, "All users spawned"))
+        TOTAL: perf_counter() - began - (_moment(said, "run-time limit reached") - _moment(said, "All users spawned"))
     }
 
 
@@ -125,26 +127,27 @@ def measure(*, quick: bool) -> Result:
     with tempfile.TemporaryDirectory(prefix="meshtrial-bench-") as name:
         folder = Path(name)
         texts = {
-            "load.py": _LOADFILE,
-            "rule.yaml": _RULE,
-            "dead-time.yaml": _EXPERIMENT.format(blocks=1 if quick else 3),
+            "load.py": LOADFILE,
+            "rule.yaml": RULE,
+            "dead-time.yaml": EXPERIMENT.format(blocks=1 if quick else 3),
         }
         for file, text in texts.items():
             (folder / file).write_text(text, encoding="utf-8")
         mesh = LocalMesh.start("bookinfo", owned=False)
         try:
             arms = {
-                "a trial": lambda: _ours(folder / "dead-time.yaml", folder / "results"),
-                "a raw Locust process": lambda: _raw(folder / "load.py", mesh.gateway_url()),
+                "a trial": lambda: ours(folder / "dead-time.yaml", folder / "results"),
+                "a raw Locust process": lambda: raw(folder / "load.py", mesh.gateway_url()),
             }
             found = side_by_side(arms, 2 if quick else 5, warm=not quick)
         finally:
             mesh.leave_running()
             launch.end(mesh.instance)
-    ours, raw = (series(found, name, _TOTAL, "s") for name in arms)
-    phases = [_milliseconds(series(found, "a trial", phase, "s", f"- {_WHAT[phase]}")) for phase in _PHASES]
-    return Result([ours.aimed("<= 0.5"), *phases, raw, ratio("trial to raw process", ours, raw)])
+    mine, plain = (series(found, name, TOTAL, "s") for name in arms)
+    phases = [in_milliseconds(series(found, "a trial", phase, "s", f"- {WHAT[phase]}")) for phase in PHASES]
+    return Result([mine.aimed("<= 0.5"), *phases, plain, ratio("trial to raw process", mine, plain)])
 
 
-def _milliseconds(seconds: Series) -> Series:
+def in_milliseconds(seconds: Series) -> Series:
+    """The same in another unit."""
     return Series(seconds.what, "ms", tuple(value * 1000 for value in seconds.values))

@@ -37,6 +37,7 @@ EXPERIMENTS = (
     "abort-fault",
     "traffic-shifting",
     "traffic-mirroring",
+    "authorization",
     "circuit-breaker-fortio",
 )
 SEED = 7

@@ -30,6 +30,11 @@ if TYPE_CHECKING:
 @click.option("--keep", is_flag=True, help="Leave the run's own mesh up after a failure.")
 @click.option("--aa", is_flag=True, help="Run the baseline against itself: what difference can this set-up see?")
 @click.option(
+    "--add-stats",
+    is_flag=True,
+    help="Have sidecars keep the counters that checks read, for the run: restarts those pods before and after (cluster).",
+)
+@click.option(
     "--fail-fast", is_flag=True, help="Of several: stop after the first that failed or could not be finished."
 )
 @output_options
@@ -43,6 +48,7 @@ def run(
     fresh: bool,
     keep: bool,
     aa: bool,
+    add_stats: bool,
     fail_fast: bool,
     **options: Any,
 ) -> None:
@@ -67,6 +73,7 @@ def run(
                 fresh=fresh,
                 keep=keep,
                 aa=aa,
+                add_stats=add_stats,
                 command=repeat_run(sys.argv[1:], experiment.path, experiments),
             )
             for experiment in loaded

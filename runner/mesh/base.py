@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from runner.errors import Problem
     from runner.istio.resource import Resource, ResourceKey
+    from runner.mesh.finding import Demands
+    from runner.mesh.telemetry import Telemetry
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class MeshDescription:
         workloads: by service, the workloads behind it (`{"reviews": ["reviews-v1", ...]}`).
         joined: whether it was up before this command.
         url: the target, of kind none; without a user's name and password.
+        istio: the control plane's version, of a cluster; None when it can't be told.
+        revisions: Istio's revisions that the proxies belong to.
     """
 
     kind: str
@@ -52,6 +56,73 @@ class MeshDescription:
     workloads: dict[str, list[str]] = field(default_factory=dict)
     joined: bool = False
     url: str | None = None
+    istio: str | None = None
+    revisions: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Generators:
+    """Pods for load generators, planned.
+
+    Attributes:
+        resource: what is made for them, for the journal.
+        image: what they run.
+        number: how many there are.
+        source: where their load leaves from: `gateway`, or the workload whose place in the network they take.
+        notes: what is not as one would expect, a sentence each.
+    """
+
+    resource: Resource
+    image: str
+    number: int
+    source: str
+    notes: tuple[str, ...] = ()
+
+
+class GeneratorHost(Protocol):
+    """A mesh that can run load generators beside its apps."""
+
+    def expect_load(self, *, from_outside: bool) -> None:
+        """Told whether any load will come from this machine."""
+        ...
+
+    def plan_generators(self, source: str, number: int, hold: tuple[str, ...]) -> Generators:
+        """Pods whose load leaves from `source`; each is held by the command `hold` and a number of seconds.
+
+        Raises:
+            InputError: they can't be had.
+        """
+        ...
+
+    def start_generators(self, wanted: Sequence[Generators], check: Callable[[], None]) -> list[list[tuple[str, ...]]]:
+        """Make them; what stands before a command line to have it run in each pod, once all are ready.
+
+        In it `{port}` stands for a port of this machine, to which the command's standard streams are connected.
+
+        Args:
+            wanted: which.
+            check: called while it is waited; may raise.
+
+        Raises:
+            MeshError: a pod can't run; says why.
+        """
+        ...
+
+    def end_generators(self, wanted: Sequence[Generators]) -> None:
+        """Remove them; returns once nothing is left.
+
+        Raises:
+            MeshError: something is left.
+        """
+        ...
+
+    def entry_inside(self, source: str, host: str | None = None) -> Entry:
+        """Where they send their requests.
+
+        Raises:
+            InputError: it can't be reached from inside.
+        """
+        ...
 
 
 class Mesh(Protocol):
@@ -67,6 +138,14 @@ class Mesh(Protocol):
 
     def applied(self) -> list[Resource]:
         """Every resource that the mesh holds now (a cluster: of the kinds and namespaces that a run may touch)."""
+        ...
+
+    def reach(self, keys: Iterable[ResourceKey]) -> None:
+        """Name resources that the caller is about to change, wherever they are: from now on `applied` tells of them too.
+
+        Raises:
+            MeshError: one of them can't be looked at, or another command has the right to change it.
+        """
         ...
 
     def check(self, resources: Sequence[Resource]) -> list[str]:
@@ -135,11 +214,26 @@ class Mesh(Protocol):
         ...
 
     def deaths(self) -> list[str]:
-        """Proxies and apps that ended or restarted by themselves since the mesh was opened, in words."""
+        """Proxies and apps that ended or restarted by themselves since the mesh was opened or mended, in words."""
+        ...
+
+    def mend(self) -> bool:
+        """Wait until what `deaths` tells of has been replaced by whoever looks after it; whether the mesh is as it was opened."""
         ...
 
     def access_log(self, since: float, until: float) -> dict[str, list[str]]:
         """Lines of each proxy's access log between two wall-clock times (seconds since the epoch), by proxy."""
+        ...
+
+    def more_stats(self, demands: Demands) -> tuple[list[Resource], list[str]]:
+        """Workloads changed so that their proxies keep the counters that an experiment reads, and what can't be helped, in words.
+
+        Both are empty where proxies keep them all.
+        """
+        ...
+
+    def telemetry(self) -> Telemetry:
+        """What it can tell beside its proxies: Prometheus, its control plane's metrics, what its processes use."""
         ...
 
     def entry(self, source: str, host: str | None = None) -> Entry:

@@ -10,10 +10,6 @@ if TYPE_CHECKING:
     from runner.istio.resource import Resource
 
 
-GATEWAY = "gateway"
-"""A source of load: from outside, through the ingress gateway."""
-
-
 class Status(StrEnum):
     """How a check ended."""
 
@@ -101,10 +97,13 @@ class Demands:
         experiment: its name.
         resources: all that any variant applies, each version of a resource once.
         stats: the counters that its checks and guardrails read.
-        sources: where its load comes from: `GATEWAY`, or workloads.
+        sources: where its load comes from: `GATEWAY` of `runner.spec.model`, or workloads.
         promql: names of its PromQL entries.
         faults: stats that must move in the proxies of whoever calls, `fault.delays_injected` and `fault.aborts_injected`.
         app: what the run deploys when the namespace lacks it.
+        prometheus: where it says that Prometheus is; None where it does not.
+        generator_pods: how many pods its load generators run in on a cluster.
+        generator_image: the image that it names for them.
     """
 
     experiment: str
@@ -114,3 +113,6 @@ class Demands:
     promql: tuple[str, ...] = ()
     faults: tuple[str, ...] = ()
     app: str = "bookinfo"
+    prometheus: str | None = None
+    generator_pods: int = 0
+    generator_image: str | None = None

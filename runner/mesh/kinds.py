@@ -9,10 +9,10 @@ from runner.errors import InputError, Problem
 from runner.spec.model import ClusterMesh, LocalMesh, MeshChoice, NoMesh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from threading import Event
 
-    from runner.istio.resource import Resource
+    from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.base import Mesh
 
 
@@ -21,6 +21,14 @@ class Preview(Protocol):
 
     def applied(self) -> list[Resource]:
         """What it holds before anything is applied."""
+        ...
+
+    def reach(self, keys: Iterable[ResourceKey]) -> None:
+        """Name resources that are to be changed, wherever they are: `applied` tells of them too.
+
+        Raises:
+            MeshError: one of them can't be looked at, or another command has the right to change it.
+        """
         ...
 
     def check(self, resources: Sequence[Resource]) -> list[str]:
@@ -84,7 +92,7 @@ def _open_none(
 
     if not isinstance(choice, NoMesh):
         raise TypeError(choice)
-    return PlainTarget(choice.none.url)
+    return PlainTarget(choice.none.url, choice.none.prometheus)
 
 
 def _preview_none(_choice: MeshChoice) -> Preview:
@@ -107,10 +115,10 @@ def _open_cluster(choice: MeshChoice, fresh: bool, stop: Event | None) -> Mesh: 
     return Cluster.open(_cluster(choice).cluster)
 
 
-def _preview_cluster(_choice: MeshChoice) -> Preview:
+def _preview_cluster(choice: MeshChoice) -> Preview:
     from runner.mesh.cluster.preview import ClusterPreview  # noqa: PLC0415 - only the kind in use is loaded
 
-    return ClusterPreview()
+    return ClusterPreview(_cluster(choice).cluster.namespace)
 
 
 def _reopen_cluster(identity: str) -> Mesh | None:

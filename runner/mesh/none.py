@@ -7,20 +7,21 @@ module, or of what it imports, needs Linux.
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from runner.errors import InputError, MeshError, Problem
 from runner.mesh.base import Entry, MeshDescription
+from runner.mesh.telemetry import URL_VARIABLE, NoTelemetry
+from runner.spec.model import GATEWAY_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from runner.istio.resource import Resource, ResourceKey
-
-GATEWAY = "gateway"
-"""The default of `load.from`: where there is no gateway, the URL itself."""
+    from runner.mesh.finding import Demands
 
 NO_PROXIES = "a plain URL has no proxies whose counters could be read"
 
@@ -38,6 +39,9 @@ class PlainPreview:
     def applied(self) -> list[Resource]:
         """Nothing."""
         return []
+
+    def reach(self, keys: Iterable[ResourceKey]) -> None:
+        """Nothing to do: nothing is applied to a plain URL."""
 
     def check(self, resources: Sequence[Resource]) -> list[str]:
         """No warnings about an empty state.
@@ -66,8 +70,9 @@ class PlainPreview:
 class PlainTarget(PlainPreview):
     """A URL under load. Whether anything answers there is found out by the load, and told by each trial's validity."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, prometheus: str | None = None) -> None:
         self.url = url
+        self._prometheus = prometheus
 
     def missing_app(self) -> list[Resource]:
         """Nothing: what is under load is there, or the load will tell."""
@@ -112,6 +117,10 @@ class PlainTarget(PlainPreview):
         """
         raise MeshError(f"{shown_url(self.url)} is a plain URL, with no proxy {proxy}")
 
+    def mend(self) -> bool:
+        """Nothing here ends."""
+        return True
+
     def deaths(self) -> list[str]:
         """Nothing here can be seen to die; a target that stops answering makes trials invalid."""
         return []
@@ -119,6 +128,15 @@ class PlainTarget(PlainPreview):
     def access_log(self, since: float, until: float) -> dict[str, list[str]]:  # noqa: ARG002 - the protocol's arguments
         """No proxy, no log."""
         return {}
+
+    def more_stats(self, demands: Demands) -> tuple[list[Resource], list[str]]:  # noqa: ARG002 - the protocol's argument
+        """No proxy, no counter."""
+        return [], []
+
+    def telemetry(self) -> NoTelemetry:
+        """A plain URL has none of it, but there may be a Prometheus that reads what is behind it."""
+        url = self._prometheus or os.environ.get(URL_VARIABLE)
+        return NoTelemetry(f"a plain URL has no Prometheus of its own, and {URL_VARIABLE} names none", url)
 
     def entry(self, source: str, host: str | None = None) -> Entry:
         """The URL.
@@ -130,7 +148,7 @@ class PlainTarget(PlainPreview):
         Raises:
             InputError: the load is to leave from a workload.
         """
-        if source != GATEWAY:
+        if source not in GATEWAY_NAMES:
             raise InputError(
                 Problem(
                     f"from: {source}: a mesh of kind none has no workload that load could leave from",

@@ -243,7 +243,7 @@ class Assembler:
                 if variant.phases:
                     where = document.position(("phases",), key=True)
                     findings.add(Problem("a mesh of kind none applies nothing", where, "no phases"))
-                if variant.load.source != "gateway":
+                if not variant.load.at_gateway:
                     where = document.position(("load", "from"))
                     findings.add(
                         Problem("a mesh of kind none has no workload that load could leave from", where, "no from")

@@ -84,7 +84,7 @@ class LocustLoad(SpecModel):
     processes: Whole = 1
     """Generator processes, forked from one."""
     workers: Workers | None = None
-    """Locust's own workers instead: so many on this machine, or `external`, started elsewhere."""
+    """Locust's own workers instead: so many on this machine (on a cluster: in pods), or `external`, started elsewhere."""
     master: WorkersMaster = Field(default_factory=WorkersMaster)
     expect: Whole = 1
     """How many external workers the load is shared by."""
@@ -172,7 +172,10 @@ class Tls(SpecModel):
     verify: bool = True
 
 
-GATEWAY_NAMES = frozenset({"gateway", "ingressgateway", "istio-ingressgateway"})
+GATEWAY = "gateway"
+"""The ingress gateway as `load.from` calls it when nothing is said; at a plain URL, the URL itself."""
+
+GATEWAY_NAMES = frozenset({GATEWAY, "ingressgateway", "istio-ingressgateway"})
 """What `load.from` may call the ingress gateway."""
 
 
@@ -181,7 +184,7 @@ class Load(SpecModel):
 
     locust: LocustLoad | None = None
     fortio: FortioLoad | None = None
-    source: str = Field(default="gateway", alias="from")
+    source: str = Field(default=GATEWAY, alias="from")
     host: Text | None = None
     headers: dict[str, Text] = Field(default_factory=dict)
     """Rendered: may hold secrets, never written to results; `secret_headers` names those made from the environment."""
@@ -260,6 +263,34 @@ class LocalMesh(SpecModel):
     app: Text = "bookinfo"
 
 
+class Toleration(SpecModel):
+    """As in a pod's `tolerations`."""
+
+    key: Text | None = None
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: Text | None = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+
+
+GENERATOR_IMAGE_VARIABLE = "MESHTRIAL_IMAGE"
+"""Environment variable with the image of load generators in pods, where an experiment names none."""
+
+
+class GeneratorPods(SpecModel):
+    """The pods that Locust's workers run in on a cluster: one for each."""
+
+    image: Text | None = None
+    """What deploy/Dockerfile builds; $MESHTRIAL_IMAGE when left out, else the image of the pod that this command runs in."""
+    cpu: Text = "1"
+    """Request for each; there is no limit, since a throttled generator sends late."""
+    memory: Text = "512Mi"
+    """Request and limit for each."""
+    node_selector: dict[str, Text] = Field(default_factory=dict)
+    tolerations: list[Toleration] = Field(default_factory=list)
+    wait: PositiveDuration = 180.0
+    """How long pods may take to be ready: images have to be pulled, nodes may have to come."""
+
+
 class ClusterTarget(SpecModel):
     """A Kubernetes cluster with Istio."""
 
@@ -269,6 +300,9 @@ class ClusterTarget(SpecModel):
     """What the run puts there when the cluster lacks it."""
     images: dict[str, Text] = Field(default_factory=dict)
     """Other images for that app, by Deployment, where the cluster can't pull Istio's."""
+    prometheus: HttpUrl | None = None
+    """Where `collect.promql` is asked; `$MESHTRIAL_PROMETHEUS`, else the one found in the cluster, when it is left out."""
+    generators: GeneratorPods = Field(default_factory=GeneratorPods)
 
 
 class ClusterMesh(SpecModel):
@@ -281,6 +315,8 @@ class PlainTarget(SpecModel):
     """A URL under load, nothing applied."""
 
     url: HttpUrl
+    prometheus: HttpUrl | None = None
+    """Where `collect.promql` is asked; `$MESHTRIAL_PROMETHEUS` when it is left out."""
 
 
 class NoMesh(SpecModel):

@@ -54,18 +54,17 @@ class Overrides:
 
     def mesh_for(self, written: MeshChoice, findings: Findings) -> MeshChoice:
         """The mesh to use instead of the file's."""
-        app = (
-            written.app
-            if isinstance(written, LocalMesh)
-            else written.cluster.app
-            if isinstance(written, ClusterMesh)
-            else "bookinfo"
+        named = written.cluster if isinstance(written, ClusterMesh) else written
+        app = (  # only one that the file names: into a namespace where others are at work nothing is brought that nobody asked for
+            {"app": named.app}
+            if isinstance(named, LocalMesh | ClusterTarget) and "app" in named.model_fields_set
+            else {}
         )
         mesh = written
         if self.mesh == "local" and not isinstance(written, LocalMesh):
-            mesh = LocalMesh(app=app)
+            mesh = LocalMesh(**app)
         elif self.mesh == "cluster" and not isinstance(written, ClusterMesh):
-            mesh = ClusterMesh(cluster=ClusterTarget(app=app))
+            mesh = ClusterMesh(cluster=ClusterTarget(**app))
         elif self.mesh == "none" and not isinstance(written, NoMesh):
             findings.add(Problem("--mesh none needs a URL", None, "mesh: {none: {url: ...}} in the experiment file"))
         if self.context is None and self.namespace is None:

@@ -12,8 +12,9 @@ import pytest
 from runner.conduct.doctor import demands_of, diagnose
 from runner.conduct.journal import Journal, MeshAddress
 from runner.conduct.plan import make_plan
-from runner.mesh.finding import GATEWAY, StatDemand, Status
+from runner.mesh.finding import StatDemand, Status
 from runner.spec.load import Overrides, load_experiment
+from runner.spec.model import GATEWAY
 from runner.state import journal_home
 
 ROOT = Path(__file__).parents[2]

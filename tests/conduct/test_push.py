@@ -2,17 +2,24 @@
 
 import hashlib
 import os
+import shutil
+import socket
+import subprocess
 import threading
+import time
+from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, urlsplit
 from xml.sax.saxutils import escape
 
 import pytest
 
-from runner.conduct.push import push
+from runner.conduct.push import Pushed, push
 from runner.errors import InputError, StorageError
 
 pytest.importorskip("obstore", reason="the extra push is not installed")
+from obstore import get
+from obstore.store import from_url
 
 
 @pytest.fixture
@@ -148,3 +155,50 @@ def test_a_store_that_refuses_is_one_sentence(results, s3):
         push(results, "s3://bucket")
     assert "\n" not in str(caught.value)
     assert "credentials" in str(caught.value)
+
+
+@pytest.fixture
+def moto(monkeypatch):
+    """Another's implementation of S3 on loopback, with an empty bucket, of which this is a client."""
+    program = shutil.which("moto_server")
+    if program is None:
+        pytest.skip("there is no moto_server here, which stands for S3")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    with subprocess.Popen([program, "-H", "127.0.0.1", "-p", str(port)], **quiet) as server:
+        try:
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    connection = HTTPConnection("127.0.0.1", port, timeout=30)
+                    connection.request("PUT", "/bucket")
+                    assert connection.getresponse().status == 200
+                    connection.close()
+                    break
+                except OSError:
+                    assert server.poll() is None
+                    assert time.monotonic() < deadline
+                    time.sleep(0.1)
+            for name, value in {
+                "AWS_ENDPOINT": f"http://127.0.0.1:{port}",
+                "AWS_ALLOW_HTTP": "true",
+                "AWS_REGION": "us-east-1",
+                "AWS_ACCESS_KEY_ID": "key-id",
+                "AWS_SECRET_ACCESS_KEY": "secret",
+            }.items():
+                monkeypatch.setenv(name, value)
+            yield from_url("s3://bucket")
+        finally:
+            server.terminate()
+
+
+def test_another_implementation_of_s3_keeps_what_is_pushed(results, moto):
+    done = push(results, "s3://bucket/mesh")
+    assert done.sent
+    for key in done.sent:
+        assert bytes(get(moto, f"mesh/{key}").bytes()) == (results / key).read_bytes()
+    assert push(results, "s3://bucket/mesh") == Pushed((), len(done.sent))
+    with pytest.raises(StorageError, match="s3://no-such-bucket/x can't be written"):
+        push(results, "s3://no-such-bucket/x")

@@ -19,6 +19,9 @@ from tests.deploy.manifests import DEPLOY, KUSTOMIZE, ROOT, build
 ROLES = {
     Scope.EXPERIMENT: KUSTOMIZE / "base/role.yaml",
     Scope.APP: KUSTOMIZE / "components/app/role.yaml",
+    Scope.LOAD: KUSTOMIZE / "components/load/role.yaml",
+    Scope.POLICIES: KUSTOMIZE / "components/policies/role.yaml",
+    Scope.MESH: KUSTOMIZE / "mesh-wide/role.yaml",
     Scope.ISTIO: KUSTOMIZE / "istio/role.yaml",
     Scope.CLUSTER: KUSTOMIZE / "components/cluster-reader/role.yaml",
 }
@@ -80,24 +83,34 @@ def test_the_nightly_job_is_the_bases_job():
     assert nightly["spec"]["jobTemplate"]["spec"] == job["spec"]
 
 
-def test_a_run_and_its_push_in_one_job_end_with_the_runs_exit_code(tmp_path):
-    folder = tmp_path / "deploy" / "kustomize"
-    shutil.copytree(KUSTOMIZE, folder)
-    mine = folder / "overlays" / "mine"
+def pushing(folder, resources):
+    """The command of the container that runs and pushes."""
+    copy = folder / "deploy" / "kustomize"
+    shutil.copytree(KUSTOMIZE, copy)
+    mine = copy / "overlays" / "mine"
     mine.mkdir()
     (mine / "kustomization.yaml").write_text(
-        "resources: [../../base]\ncomponents: [../../components/push, ../../components/app]\n"
+        f"resources: [{resources}]\ncomponents: [../../components/push, ../../components/app]\n"
     )
-    pod = next(filter(None, map(pod_spec, build(mine))))
-    container = pod["containers"][0]
-    shell, flag, script, name = container["command"]
-    # the same shell text, with programs that only say what they were called with
-    bin_folder = tmp_path / "bin"
-    bin_folder.mkdir()
-    fake = bin_folder / "meshtrial"
-    fake.write_text('#!/bin/sh\necho "$@"\ncase $1 in run) exit 5;; push) exit ${PUSH_CODE:-0};; esac\n')
+    (container,) = next(filter(None, map(pod_spec, build(mine))))["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "meshtrial-push"}}]
+    return container["command"]
+
+
+def program(folder, text):
+    """An environment in which `meshtrial` is this shell text."""
+    folder.mkdir()
+    fake = folder / "meshtrial"
+    fake.write_text(f"#!/bin/sh\n{text}\n")
     fake.chmod(0o755)
-    environment = {"PATH": f"{bin_folder}:/usr/bin:/bin", "PUSH_URL": "s3://bucket/a b"}
+    return {"PATH": f"{folder}:/usr/bin:/bin", "PUSH_URL": "s3://bucket/a b"}
+
+
+@pytest.mark.parametrize("resources", ["../../base", "../nightly"])
+def test_a_run_and_its_push_in_one_job_end_with_the_runs_exit_code(tmp_path, resources):
+    shell, flag, script, name = pushing(tmp_path, resources)
+    # the same shell text, with programs that only say what they were called with
+    environment = program(tmp_path / "bin", 'echo "$@"\ncase $1 in run) exit 5;; push) exit ${PUSH_CODE:-0};; esac')
     done = subprocess.run(
         [shell, flag, script, name, "run", "a file.yaml"], env=environment, capture_output=True, check=False, text=True
     )
@@ -105,6 +118,24 @@ def test_a_run_and_its_push_in_one_job_end_with_the_runs_exit_code(tmp_path):
     assert done.stdout.splitlines() == ["run a file.yaml", "push /var/lib/meshtrial/results s3://bucket/a b"]
     failed = subprocess.run([shell, flag, script, name, "run"], env={**environment, "PUSH_CODE": "3"}, check=False)
     assert failed.returncode == 3
+
+
+def test_a_job_that_pushes_hands_sigterm_on_and_waits_for_the_restore(tmp_path):
+    """The shell is the container's first process, to which the kubelet sends the signal."""
+    shell, flag, script, name = pushing(tmp_path, "../../base")
+    text = """
+    [ "$1" = push ] && { echo pushed; exit 0; }
+    trap 'echo restored; exit 143' TERM
+    echo running
+    while :; do sleep 0.05; done"""
+    environment = program(tmp_path / "bin", text)
+    with subprocess.Popen(
+        [shell, flag, script, name, "run"], env=environment, stdout=subprocess.PIPE, text=True
+    ) as job:
+        assert job.stdout.readline() == "running\n"
+        job.terminate()
+        assert job.stdout.read().splitlines() == ["restored", "pushed"]
+    assert job.returncode == 143
 
 
 def test_the_examples_experiment_is_good():
@@ -195,11 +226,12 @@ def test_the_gates_workflow_is_sound_and_rolls_out_only_what_passed():
     assert workflow["permissions"] == {"contents": "read"}
     steps = [step for job in jobs.values() for step in job["steps"]]
     assert all(("run" in step) != ("uses" in step) for step in steps)
-    runs = [step["run"] for step in steps if step.get("run", "").startswith("meshtrial")]
+    texts = [step.get("run", "").removeprefix("exec ") for step in steps]
+    runs = [text for text in texts if text.startswith("meshtrial")]
     assert len(runs) == 6
     for text in runs:
         assert "||" not in text, "a gate that goes on whatever happened is none"
-        assert understood(shlex.split(re.sub(r"\$\{\{.*?\}\}", "s3://bucket", text))[1:]), text
+        assert understood(shlex.split(text.replace("$RESULTS_URL", "s3://bucket"))[1:]), text
 
 
 def understood(words):

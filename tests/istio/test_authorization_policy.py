@@ -7,7 +7,7 @@ import string
 import textwrap
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from runner.errors import InputError
@@ -170,6 +170,7 @@ RULES = st.fixed_dictionaries(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(RULES, max_size=3))
 def test_whatever_is_well_formed_is_read_and_kept(rules: list[dict[str, object]]) -> None:
     policy = load(to_yaml({"rules": rules}))

@@ -424,6 +424,15 @@ def test_the_mesh_can_be_another_one(project) -> None:
     assert kept == cluster(app="httpbin", context="x", namespace="n")
 
 
+@pytest.mark.parametrize(("mesh", "named"), [("", False), ("mesh: {app: bookinfo}\n", True)])
+def test_an_app_is_brought_along_into_a_namespace_of_others_only_when_the_file_names_it(project, mesh, named) -> None:
+    there = project.load(
+        f"{mesh}variants: {{a: }}\n", overrides=Overrides(mesh="cluster", namespace="n")
+    ).experiment.mesh
+    assert ("app" in there.cluster.model_fields_set) == named
+    assert there == cluster(app="bookinfo", namespace="n")
+
+
 def test_too_few_blocks_are_worth_a_warning(project) -> None:
     text = "variants: {a: , b: }\nblocks: 6\nchecks: {b vs a: [p50 <= +10%, p75 <= +10%, requests == requests]}\n"
     (warning,) = project.load(text).warnings
