@@ -184,7 +184,7 @@ def command_lines(page: Path) -> list[tuple[str, bool]]:
             if block.language in {"console", "indented", "sh", "bash"}:
                 found.append((line.removeprefix("$ "), True))
     found += [(span, False) for span in code_spans(page)]
-    pattern = re.compile(r"(?<![\w./-])(?:\.venv/bin/)?meshtrial ((?:[^|;&>)#'\"]|'[^']*'|\"[^\"]*\")+)")
+    pattern = re.compile(r"(?<![\w./=-])(?:\.venv/bin/)?meshtrial ((?:[^|;&>)#'\"]|'[^']*'|\"[^\"]*\")+)")
     return [(match[1], run) for text, run in found for match in pattern.finditer(text)]
 
 

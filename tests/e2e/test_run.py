@@ -118,7 +118,7 @@ def test_a_fault_that_never_fires_is_invalid_and_never_a_pass(workshop):
     found = document(workshop, result)
     trials = found.variants[0].trials
     assert [(trial.attempt, trial.superseded) for trial in trials] == [(1, True), (2, False)]
-    assert all(trial.invalid_because == ["fault_not_fired"] for trial in trials)
+    assert all("fault_not_fired" in trial.invalid_because for trial in trials)  # a busy machine may add `lag`
     assert {check.outcome for check in found.checks} == {"inconclusive"}
 
 

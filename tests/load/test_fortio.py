@@ -188,7 +188,7 @@ def test_a_stop_before_fortio_listens_for_one_is_not_lost(driver, at):
 
 
 def test_without_its_access_log_one_record_stands_for_the_window(driver, at):
-    keys = {"path": "/?status=503&every=4&ms=3", "connections": 2, "qps": 100}
+    keys = {"path": "/?status=503&every=4&ms=3", "connections": 2, "qps": 100, "requests": 100}
     window = driver(**keys, access_log=False).drive(at())
     (only,) = window.seconds
     assert not window.series

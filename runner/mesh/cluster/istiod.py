@@ -109,12 +109,12 @@ class Istiod:
             MeshError: the API server can't be asked.
         """
         try:
-            pods = [pod for pod in list_pods(api, ROOT_NAMESPACE, {"app": "istiod"}) if pod.ready]
+            pods = _ready(api)
         except StatusError as error:
             if not error.forbidden:
                 raise
             return cls(api, why_not=f"istiod can't be looked at: {error.message}")
-        found = cls(api, pods, _ways=[HttpOverPod(api, pod.namespace, pod.name, _MONITORING) for pod in pods])
+        found = cls(api, pods, _ways=_ways_to(api, pods))
         if not pods:
             found.why_not = f"there is no istiod that is ready in {ROOT_NAMESPACE}"
             return found
@@ -138,8 +138,8 @@ class Istiod:
         """
         query = f"?namespace={namespace}" if namespace else ""
         found: dict[str, Sync] = {}
-        for way in self._ways:
-            found.update({sync.proxy: sync for sync in parse_syncz(way.get(f"/debug/syncz{query}"))})
+        for text in self._ask(f"/debug/syncz{query}"):
+            found.update({sync.proxy: sync for sync in parse_syncz(text)})
         return found
 
     def versions(self, keys: Iterable[ResourceKey]) -> list[dict[ResourceKey, str]]:
@@ -151,9 +151,9 @@ class Istiod:
         """
         wanted = {(key.kind, key.namespace, key.name): key for key in keys}
         answers = []
-        for way in self._ways:
+        for text in self._ask("/debug/configz"):
             seen: dict[ResourceKey, str] = {}
-            for item in json.loads(way.get("/debug/configz")):
+            for item in json.loads(text):
                 metadata = item.get("metadata") or {}
                 key = wanted.get(
                     (str(item.get("kind")), str(metadata.get("namespace") or ""), str(metadata.get("name")))
@@ -169,7 +169,8 @@ class Istiod:
         Raises:
             MeshError: one does not answer.
         """
-        return {pod.name: way.get("/metrics") for pod, way in zip(self.pods, self._ways, strict=True)}
+        answers = self._ask("/metrics")
+        return {pod.name: answer for pod, answer in zip(self.pods, answers, strict=True)}
 
     def version(self) -> str:
         """Istio's version; empty when it can't be told."""
@@ -180,7 +181,31 @@ class Istiod:
             return text.strip().partition("-")[0]
         return ""
 
+    def _ask(self, path: str) -> list[str]:
+        """What each answers; of one that was replaced meanwhile (a rollout, a lost node), its successor.
+
+        Raises:
+            MeshError: one does not answer.
+        """
+        try:
+            return [way.get(path) for way in self._ways]
+        except MeshError:
+            pods = _ready(self.api)
+            if not pods or {pod.name for pod in pods} == {pod.name for pod in self.pods}:
+                raise
+            self.close()
+            self.pods, self._ways = pods, _ways_to(self.api, pods)
+            return [way.get(path) for way in self._ways]
+
     def close(self) -> None:
         """Close all connections."""
         for way in self._ways:
             way.close()
+
+
+def _ready(api: Api) -> list[Pod]:
+    return [pod for pod in list_pods(api, ROOT_NAMESPACE, {"app": "istiod"}) if pod.ready]
+
+
+def _ways_to(api: Api, pods: Iterable[Pod]) -> list[HttpOverPod]:
+    return [HttpOverPod(api, pod.namespace, pod.name, _MONITORING) for pod in pods]
