@@ -43,8 +43,10 @@ cluster-up: $(VENV)/dev.stamp  ## a real cluster with Istio on this machine (roo
 cluster-down:  ## end it; nothing is left but what was built
 	@$(BIN)/python -m tests.cluster.rig down
 
+CLUSTER_TESTS ?= tests/cluster
+
 test-cluster: $(VENV)/dev.stamp  ## the tests on a real cluster: that one, or the one of MESHTRIAL_KUBECONFIG
-	@$(BIN)/python -m tests.cluster.rig run $(BIN)/python -m pytest -q tests/cluster
+	@$(BIN)/python -m tests.cluster.rig run $(BIN)/python -m pytest -q $(CLUSTER_TESTS)
 
 lint: $(VENV)/dev.stamp  ## ruff, import contracts and types
 	@$(BIN)/ruff format --check .
