@@ -18,6 +18,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from statistics import median
 from typing import TYPE_CHECKING
 
 from runner.analysis.signed_rank import hodges_lehmann, shift_interval
@@ -169,7 +170,7 @@ def _row(experiment: str, what: str, pairs: list[tuple[Value | None, Value | Non
     zero = Value(0.0, unit)
     both = [((one or zero).value, (other or zero).value) for one, other in pairs]
     differences = [other - one for one, other in both]
-    middle = [sorted(side)[len(both) // 2] for side in zip(*both, strict=True)]
+    middle = [median(side) for side in zip(*both, strict=True)]
     margin = (
         max(LATENCY, LATENCY_RATIO * max(map(abs, middle)))
         if unit == "ms"
