@@ -6,7 +6,7 @@ istiod's `ValidateAuthorizationPolicy`.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -43,9 +43,22 @@ def _action(value: object) -> object:
     return value
 
 
-class Source(IstioModel):
+class _Described(IstioModel):
+    """A part of a rule that must name something: an empty one would match everything, which Istio refuses."""
+
+    nothing: ClassVar[str]
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if not any(getattr(self, name) for name in type(self).model_fields):
+            raise ValueError(self.nothing)
+        return self
+
+
+class Source(_Described):
     """Who asks. All fields that are given must match; of a field's values, one."""
 
+    nothing = "a source names at least one of principals, namespaces, ipBlocks and so on"
     unsupported: ClassVar[frozenset[str]] = frozenset({"requestPrincipals", "notRequestPrincipals"})
 
     principals: list[Value] = Field(default_factory=list)
@@ -68,9 +81,7 @@ class Source(IstioModel):
     not_remote_ip_blocks: list[Addresses] = Field(default_factory=list)
 
     @model_validator(mode="after")
-    def _says_something(self) -> Source:
-        if not any(getattr(self, name) for name in type(self).model_fields):
-            raise ValueError("a source names at least one of principals, namespaces, ipBlocks and so on")
+    def _accounts_or_identities(self) -> Source:
         accounts = self.service_accounts or self.not_service_accounts
         others = self.principals or self.not_principals or self.namespaces or self.not_namespaces
         if accounts and others:
@@ -78,8 +89,10 @@ class Source(IstioModel):
         return self
 
 
-class Operation(IstioModel):
+class Operation(_Described):
     """What is asked for. All fields that are given must match; of a field's values, one."""
+
+    nothing = "an operation names at least one of hosts, ports, methods and paths"
 
     hosts: list[Value] = Field(default_factory=list)
     not_hosts: list[Value] = Field(default_factory=list)
@@ -90,12 +103,6 @@ class Operation(IstioModel):
     not_methods: list[Value] = Field(default_factory=list)
     paths: list[Path] = Field(default_factory=list)
     not_paths: list[Path] = Field(default_factory=list)
-
-    @model_validator(mode="after")
-    def _says_something(self) -> Operation:
-        if not any(getattr(self, name) for name in type(self).model_fields):
-            raise ValueError("an operation names at least one of hosts, ports, methods and paths")
-        return self
 
 
 class From(IstioModel):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from runner.load.base import WindowPlan
-    from runner.load.locust_workers import Crew
+    from runner.load.crew import Crew
     from runner.load.pod_workers import PodWorkers
     from runner.results.window import Second, Window
     from runner.spec.model import LocustLoad

@@ -7,38 +7,34 @@ the API server's own, so Locust's traffic (which is neither encrypted nor authen
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import secrets
-import signal
-import subprocess
 import threading
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from runner import __version__
-from runner.errors import DriverError, InputError, Problem, StorageError
+from runner.errors import DriverError, InputError, Problem
 from runner.load import wire
 from runner.load.aboard import BOARD, OTHER_VERSION, Boarding, there
 from runner.load.cargo import pack
+from runner.load.crew import StartedWorkers
 from runner.load.loadfile_errors import tail
 from runner.load.locust_arguments import option_arguments
-from runner.load.locust_workers import Crew
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from runner.spec.model import LocustLoad, Tls
 
 PORT = "{port}"
 """Stands in a command that reaches into a pod for the port of this machine that its connection goes to."""
-_START_TIMEOUT = 120.0
 _ROOT = "/tmp/meshtrial-"  # noqa: S108 - of the pod, which is ours alone
 _POD = re.compile(r"--pod=(\S+)")
 
 
-class PodWorkers(Crew):
+class PodWorkers(StartedWorkers):
     """`workers: N` on a cluster.
 
     Attributes:
@@ -70,28 +66,21 @@ class PodWorkers(Crew):
         Raises:
             InputError: there is too much to send.
         """
-        super().__init__(load.workers if isinstance(load.workers, int) else 1, _START_TIMEOUT)
+        super().__init__(load.workers if isinstance(load.workers, int) else 1, logs)
         self._load = load
         self._file = file
-        self._logs = logs
         self._experiment = experiment
         self._variables = frozenset(variables)
-        self._ticket = secrets.token_hex(16)
         self._root = _ROOT + secrets.token_hex(6)
         self._commands: list[tuple[str, ...]] = []
-        self._processes: list[subprocess.Popen[bytes]] = []
         self.image = ""
         files = [path.absolute() for path in (tls.ca, tls.certificate, tls.key) if path] if tls else []
         folders = [file.parent, *([experiment.absolute().parent] if experiment else [])]
         self._cargo = pack(_outermost(folders), files)
 
-    def master_arguments(self) -> list[str]:
-        """Loopback, and a port that the kernel chooses."""
-        return ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", "0"]
-
     def master_environ(self) -> dict[str, str]:
         """What the master's environment needs besides."""
-        return {**super().master_environ(), wire.TICKET_VARIABLE: self._ticket, wire.CLOCKS_VARIABLE: "1"}
+        return {**super().master_environ(), wire.CLOCKS_VARIABLE: "1"}
 
     def board(self, commands: Sequence[tuple[str, ...]]) -> None:
         """Told what reaches into each pod: a command line to be put before the one that is to run there."""
@@ -120,24 +109,7 @@ class PodWorkers(Crew):
         parcel = head.line() + self._cargo
         for number, command in enumerate(self._commands, 1):
             words = [word.replace(PORT, str(port)) for word in command]
-            path = self._log(number)
-            try:
-                log = path.open("wb")
-            except OSError as error:
-                raise StorageError(f"the log {path} can't be written: {error.strerror}") from error
-            with log:
-                try:
-                    process = subprocess.Popen(
-                        [*words, *BOARD],
-                        stdin=subprocess.PIPE,
-                        stdout=subprocess.DEVNULL,
-                        stderr=log,
-                        env=dict(environ),
-                        start_new_session=True,  # Ctrl-C is for the runner
-                    )
-                except OSError as error:
-                    raise DriverError(f"a Locust worker could not be started: {error}") from error
-            self._processes.append(process)
+            process = self._start(number, [*words, *BOARD], environ, parcel=True)
             threading.Thread(target=_hand_over, args=(process, parcel), name="boarding", daemon=True).start()
 
     def _environ(self, environ: Mapping[str, str]) -> dict[str, str]:
@@ -155,17 +127,14 @@ class PodWorkers(Crew):
             if isinstance(message, wire.Unfit):
                 raise InputError(Problem(f"{message.reason} (image {self.image})", suggestion=_REBUILD))
         super().see(taken)
-        for number, process in enumerate(self._processes, 1):
-            code = process.poll()
-            if code is not None:
-                self.whole = False
-                raise self._ended(number, code)
 
     def _ended(self, number: int, code: int) -> InputError | DriverError:
         if code == OTHER_VERSION:
             return InputError(Problem(f"{self._last(number)} (image {self.image})", suggestion=_REBUILD))
-        how = f"killed by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return DriverError(f"worker {number} of {self.number} ({self._pod(number)}) died: {how}{self._told(number)}")
+        return super()._ended(number, code)
+
+    def _called(self, number: int) -> str:
+        return f"worker {number} of {self.number} ({self._pod(number)})"
 
     def missing(self, joined: int) -> DriverError:
         """The error when fewer than `number` have come."""
@@ -184,33 +153,9 @@ class PodWorkers(Crew):
         found = _POD.search(" ".join(self._commands[number - 1]))
         return found[1] if found else f"pod {number}"
 
-    def _log(self, number: int) -> Path:
-        return self._logs / f"worker-{number}.log"
-
     def _last(self, number: int) -> str:
         lines = tail(self._log(number).read_text(errors="replace")).splitlines()
         return lines[-1] if lines else "this image holds another version of Meshtrial"
-
-    def _told(self, number: int) -> str:
-        try:
-            return f"; the last that it said:\n{tail(self._log(number).read_text(errors='replace'))}"
-        except OSError:
-            return ""
-
-    def end(self, patience: float) -> None:
-        """Wait at most `patience` seconds for them to end, then cut them off."""
-        deadline = monotonic() + patience
-        processes, self._processes = self._processes, []
-        for process in processes:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(max(0.0, deadline - monotonic()))
-        for process in processes:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdin:
-                with contextlib.suppress(OSError):
-                    process.stdin.close()
 
 
 _REBUILD = (
