@@ -16,11 +16,14 @@ from runner.istio.load import parse_manifests
 from runner.mesh.cluster.app import app_resources
 from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.errors import StatusError
+from runner.mesh.cluster.kinds import Places
 from runner.mesh.cluster.lease import NAME as LEASE
 from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.objects import stripped
+from runner.mesh.cluster.store import Store
 
 KEPT = {"client", "ratings-v1", "ratings"}
+INJECTED = {"istio-injection": "enabled"}
 ROUTING = ("virtualservices", "destinationrules", "gateways")
 
 DOOR = """
@@ -160,23 +163,69 @@ class Place:
 
 
 @contextlib.contextmanager
-def shop(admin, kubeconfig, state, labels):
-    """A namespace with these labels, and one service, one client and a way in from the gateway in it; gone afterwards."""
-    name = f"bad-{os.urandom(3).hex()}"
-    admin.call("POST", "/api/v1/namespaces", None, {"metadata": {"name": name, "labels": labels}})
+def connection(kubeconfig):
+    """A connection as of somebody whose KUBECONFIG this is."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("KUBECONFIG", str(kubeconfig))
-        patch.setenv("XDG_STATE_HOME", str(state))
+        api = connect(None)
+        try:
+            yield api
+        finally:
+            api.close()
+
+
+def new_namespace(api, labels=None):
+    """An empty namespace, by its name."""
+    name = f"mt-{os.urandom(4).hex()}"
+    body = {"kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}}
+    api.call("POST", "/api/v1/namespaces", None, body)
+    return name
+
+
+def door(namespace, service="ratings"):
+    """A way to a service from the gateway."""
+    text = DOOR.replace("NAMESPACE", namespace).replace("ratings", service)
+    return parse_manifests(text, "door.yaml", namespace=namespace)
+
+
+@contextlib.contextmanager
+def part_of_bookinfo(kubeconfig, kept, *, more=lambda _name: [], labels=INJECTED, change=lambda item: item):
+    """A namespace with some of Bookinfo in it, deployed by the mesh itself; it goes as a whole.
+
+    Args:
+        kubeconfig: whose cluster.
+        kept: names of its resources.
+        more: further resources, for the namespace's name.
+        labels: the namespace's.
+        change: of each resource of Bookinfo, what is deployed.
+    """
+    with connection(kubeconfig) as admin:
+        name = new_namespace(admin, labels)
         try:
             mesh = ClusterMesh(connect(None), name)
             found = app_resources("bookinfo", name, {}, {})
-            app = [item for item in found if item.key.name in KEPT or item.key.kind == "ServiceAccount"]
-            door = parse_manifests(DOOR.replace("NAMESPACE", name), "door.yaml", namespace=name)
-            mesh.apply([*app, *door])
+            app = [change(item) for item in found if item.key.name in kept or item.key.kind == "ServiceAccount"]
+            assert mesh.apply([*app, *more(name)])
             mesh.close()
             yield name
         finally:
             admin.call("DELETE", f"/api/v1/namespaces/{name}")
+
+
+@contextlib.contextmanager
+def shop(kubeconfig, state, labels):
+    """A namespace with these labels, and one service, one client and a way in from the gateway in it; gone afterwards."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_STATE_HOME", str(state))
+        with part_of_bookinfo(kubeconfig, KEPT, more=door, labels=labels) as name:
+            yield name
+
+
+def store_of(api, namespace):
+    """The store of a namespace, read once."""
+    found = Store(api, Places(api), namespace)
+    found.read()
+    return found
 
 
 def objects(api, namespace):

@@ -33,7 +33,7 @@ def admin(kubeconfig):
 @pytest.fixture(scope="module")
 def namespace(admin, kubeconfig, tmp_path_factory):
     """The namespace that all these tests share."""
-    with shop(admin, kubeconfig, tmp_path_factory.mktemp("state"), {"istio-injection": "enabled"}) as name:
+    with shop(kubeconfig, tmp_path_factory.mktemp("state"), {"istio-injection": "enabled"}) as name:
         yield name
 
 

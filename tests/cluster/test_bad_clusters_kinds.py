@@ -2,21 +2,19 @@
 
 import contextlib
 import copy
-import os
 
 import pytest
 
 from runner.errors import InputError, MeshError
 from runner.istio.load import parse_manifests
 from runner.mesh.cluster.check import Checker
-from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.doctor import examine
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.inventory import refuse_unusable
 from runner.mesh.cluster.kinds import Places
 from runner.mesh.cluster.store import Store
 from runner.mesh.finding import Demands, Status
-from tests.cluster.shop import eventually
+from tests.cluster.shop import connection, eventually, new_namespace, store_of
 
 DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 
@@ -43,29 +41,19 @@ spec:
 
 
 @pytest.fixture
-def api(apiserver, monkeypatch):
-    monkeypatch.setenv("KUBECONFIG", str(apiserver.kubeconfig))
-    found = connect(None)
-    yield found
-    found.close()
+def api(apiserver):
+    with connection(apiserver.kubeconfig) as found:
+        yield found
 
 
 @pytest.fixture
 def namespace(api):
-    name = f"t{os.urandom(4).hex()}"
-    api.call("POST", "/api/v1/namespaces", None, {"kind": "Namespace", "metadata": {"name": name}})
-    return name
+    return new_namespace(api)
 
 
 @pytest.fixture
 def state(namespace):
     return parse_manifests(STATE, "state.yaml", namespace=namespace)
-
-
-def store_of(api, namespace):
-    found = Store(api, Places(api), namespace)
-    found.read()
-    return found
 
 
 def only(findings, check):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import time
 from dataclasses import replace
 
@@ -19,8 +18,6 @@ from runner.conduct.recover import recover, reopen
 from runner.conduct.stats import added_stats
 from runner.errors import MeshError
 from runner.istio.load import parse_manifests
-from runner.mesh.cluster.app import app_resources
-from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.doctor_stats import ANNOTATION
 from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.objects import stripped
@@ -34,6 +31,7 @@ from runner.state import journal_home
 from tests.cluster.conftest import OWNED
 from tests.cluster.rig import prometheus
 from tests.cluster.rig.node import Node
+from tests.cluster.shop import part_of_bookinfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -58,26 +56,8 @@ checks: {only: ["proxy[client upstream_rq_pending_overflow] == 0"]}
 @pytest.fixture(scope="module")
 def namespace(kubeconfig):
     """A namespace with a client and a service whose sidecars keep only Istio's few stats."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(kubeconfig))
-        api = connect(None)
-        name = f"mt-{os.urandom(3).hex()}"
-        metadata = {"name": name, "labels": {"istio-injection": "enabled"}}
-        api.call("POST", "/api/v1/namespaces", None, {"kind": "Namespace", "metadata": metadata})
-        try:
-            resources = [
-                item
-                for item in app_resources("bookinfo", name, {}, {})
-                if item.key.name in KEPT or item.key.kind == "ServiceAccount"
-            ]
-            mesh = ClusterMesh(api, name)
-            mesh.apply([_plain(item) for item in resources])
-            yield name
-            mesh.close()
-        finally:
-            cleaner = connect(None)
-            cleaner.call("DELETE", f"/api/v1/namespaces/{name}")
-            cleaner.close()
+    with part_of_bookinfo(kubeconfig, KEPT, change=_plain) as name:
+        yield name
 
 
 def _plain(resource):

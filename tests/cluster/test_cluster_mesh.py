@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -27,6 +26,7 @@ from runner.mesh.cluster.objects import stripped
 from runner.mesh.cluster.tunnel import run_in
 from runner.probes import proxy_stats
 from runner.spec.model import ClusterTarget
+from tests.cluster.shop import INJECTED, connection, new_namespace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -67,16 +67,10 @@ spec:
 @pytest.fixture(scope="module")
 def namespace(kubeconfig):
     """A namespace with some of Bookinfo in it, deployed and removed by the mesh itself."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(kubeconfig))
-        api = connect(None)
-        name = f"mt-{os.urandom(3).hex()}"
-        labels = {"istio-injection": "enabled"}
-        api.call(
-            "POST", "/api/v1/namespaces", None, {"kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-        )
+    with connection(kubeconfig) as admin:
+        name = new_namespace(admin, INJECTED)
         try:
-            mesh = ClusterMesh(api, name)
+            mesh = ClusterMesh(connect(None), name)
             app = [
                 item
                 for item in app_resources("bookinfo", name, {}, {})
@@ -89,9 +83,7 @@ def namespace(kubeconfig):
             assert {item.key.name for item in mesh.applied()} <= {"default"}
             mesh.close()
         finally:
-            cleaner = connect(None)
-            cleaner.call("DELETE", f"/api/v1/namespaces/{name}")
-            cleaner.close()
+            admin.call("DELETE", f"/api/v1/namespaces/{name}")
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """Istio's kinds beyond routing on a real cluster: applied, confirmed on the proxies, told from typos, and given back to the byte."""
 
 import json
-import os
 import time
 
 import pytest
@@ -11,13 +10,13 @@ from runner.conduct.recover import undo_in, unfinished
 from runner.errors import InputError, MeshError
 from runner.istio.load import merge, parse_manifests
 from runner.istio.resource import ResourceKey
-from runner.mesh.cluster.app import app_resources
 from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.objects import stripped
 from runner.mesh.cluster.policies import port_modes, rule_numbers
 from runner.mesh.cluster.touched import CONFIG_KINDS
 from runner.spec.model import ClusterTarget
+from tests.cluster.shop import part_of_bookinfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -136,24 +135,8 @@ SHOWN_BY = {
 @pytest.fixture(scope="module")
 def namespace(kubeconfig):
     """A namespace with a bit of Bookinfo in it, deployed by the mesh itself; it goes as a whole."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(kubeconfig))
-        api = connect(None)
-        name = f"mt-{os.urandom(3).hex()}"
-        labels = {"istio-injection": "enabled"}
-        api.call(
-            "POST", "/api/v1/namespaces", None, {"kind": "Namespace", "metadata": {"name": name, "labels": labels}}
-        )
-        try:
-            mesh = ClusterMesh(api, name)
-            app = app_resources("bookinfo", name, {}, {})
-            mesh.apply([item for item in app if item.key.name in KEPT or item.key.kind == "ServiceAccount"])
-            mesh.close()
-            yield name
-        finally:
-            cleaner = connect(None)
-            cleaner.call("DELETE", f"/api/v1/namespaces/{name}")
-            cleaner.close()
+    with part_of_bookinfo(kubeconfig, KEPT) as name:
+        yield name
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ from runner.mesh.cluster.lease import NAME, NamespaceLease
 from runner.mesh.cluster.objects import stripped
 from runner.mesh.cluster.peers import peer_policies
 from runner.mesh.cluster.store import Store
+from tests.cluster.shop import connection, new_namespace, store_of
 
 APP = """
 apiVersion: v1
@@ -63,11 +64,9 @@ spec:
 
 
 @pytest.fixture
-def api(apiserver, monkeypatch):
-    monkeypatch.setenv("KUBECONFIG", str(apiserver.kubeconfig))
-    found = connect(None)
-    yield found
-    found.close()
+def api(apiserver):
+    with connection(apiserver.kubeconfig) as found:
+        yield found
 
 
 @pytest.fixture
@@ -85,15 +84,13 @@ def connected(apiserver, tmp_path, monkeypatch):
         return opened[-1]
 
     yield connect_with
-    for connection in opened:
-        connection.close()
+    for one in opened:
+        one.close()
 
 
 @pytest.fixture
 def namespace(api):
-    name = f"t{os.urandom(4).hex()}"
-    api.call("POST", "/api/v1/namespaces", None, {"kind": "Namespace", "metadata": {"name": name}})
-    return name
+    return new_namespace(api)
 
 
 @pytest.fixture
@@ -106,13 +103,7 @@ def read(namespace):
 
 @pytest.fixture
 def store(api, namespace):
-    return _store(api, namespace)
-
-
-def _store(api, namespace):
-    found = Store(api, Places(api), namespace)
-    found.read()
-    return found
+    return store_of(api, namespace)
 
 
 @pytest.fixture
@@ -152,7 +143,7 @@ def test_a_variant_replaces_the_whole_object_and_the_restore_brings_back_every_b
 def test_what_was_written_is_what_is_read_back_also_by_another_process(api, namespace, store, read):
     put = read(APP + "---" + ROUTE)
     store.change(put, [])
-    for seen in (store.read(), _store(api, namespace).read()):
+    for seen in (store.read(), store_of(api, namespace).read()):
         held = {item.key: item.canonical() for item in seen}
         assert {item.key: held.get(item.key) for item in put} == {item.key: item.canonical() for item in put}
 
@@ -169,7 +160,7 @@ def test_a_change_of_somebody_else_is_left_alone_and_told(api, store, read, raw)
 
 
 def test_an_object_that_appears_is_left_alone(api, namespace, store, read):
-    _store(api, namespace).change(read(ROUTE), [])
+    store_of(api, namespace).change(read(ROUTE), [])
     with pytest.raises(MeshError, match="changed by somebody else"):
         store.change(read(VARIANT), [])
 
@@ -206,13 +197,13 @@ def test_a_dead_runs_journal_brings_everything_back(api, namespace, store, read,
     store.change(variant, [])
     journal.abandon()
     (record,) = unfinished(tmp_path)
-    later = _store(api, namespace)
+    later = store_of(api, namespace)
     work = undo(record, later.read())
     assert work.foreign == []
     assert {key.kind for key in work.delete} == {"Service"}
     later.change(work.put, work.delete)
     assert stripped(raw()) == before
-    assert {item.key: item.canonical() for item in _store(api, namespace).read()} == {
+    assert {item.key: item.canonical() for item in store_of(api, namespace).read()} == {
         item.key: item.canonical() for item in snapshot
     }
 
@@ -351,7 +342,7 @@ READING = [
 def test_permissions_that_are_missing_are_told_before_anything_is_touched(api, namespace, read, store, connected):
     store.change(read(APP + "---" + ROUTE), [])
     reader = connected(_with_token(_token(api, namespace, READING)))
-    limited = _store(reader, namespace)
+    limited = store_of(reader, namespace)
     assert limited.hidden == {"Deployment", "Telemetry", "WasmPlugin"}
     with pytest.raises(
         MeshError, match=r"may not do what this run needs.*create virtualservices; update virtualservices"
@@ -557,13 +548,13 @@ def test_objects_of_the_root_namespace_are_looked_at_by_name_only(api, read, sto
         names = api.get("/apis/security.istio.io/v1/namespaces/istio-system/peerauthentications")["items"]
         assert [item["metadata"]["name"] for item in names] == ["other"]
     finally:
-        cleaner = _store(api, "istio-system")
+        cleaner = store_of(api, "istio-system")
         cleaner.change([], [other.key])
 
 
 @pytest.mark.usefixtures("root")
 def test_the_right_to_change_the_root_namespace_is_asked_for(api, namespace, read, connected):
-    limited = _store(connected(_with_token(_token(api, namespace, READING))), namespace)
+    limited = store_of(connected(_with_token(_token(api, namespace, READING))), namespace)
     mine = read(MESH_WIDE.replace("NAME", "mine"))
     limited.reach([mine[0].key])
     with pytest.raises(MeshError, match=r"cannot get resource .peerauthentications.* in the namespace .istio-system"):

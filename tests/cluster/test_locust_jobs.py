@@ -11,13 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from runner.mesh.cluster.app import app_resources
-from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.job import GENERATOR
-from runner.mesh.cluster.mesh import ClusterMesh
 from runner.results.store import RunFolder
 from tests.cluster.rig import lifecycle
 from tests.cluster.rig.catalogue import RUNNER_IMAGE
+from tests.cluster.shop import DOOR, connection, part_of_bookinfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -98,30 +96,14 @@ def image(kubeconfig):
 @pytest.fixture(scope="module")
 def namespace(kubeconfig):
     """A namespace with a client and reviews in it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(kubeconfig))
-        api = connect(None)
-        name = f"mt-{os.urandom(3).hex()}"
-        body = {"kind": "Namespace", "metadata": {"name": name, "labels": {"istio-injection": "enabled"}}}
-        api.call("POST", "/api/v1/namespaces", None, body)
-        try:
-            mesh = ClusterMesh(api, name)
-            app = app_resources("bookinfo", name, {}, {})
-            mesh.apply([item for item in app if item.key.name in KEPT or item.key.kind == "ServiceAccount"])
-            mesh.close()
-            yield name
-        finally:
-            cleaner = connect(None)
-            cleaner.call("DELETE", f"/api/v1/namespaces/{name}")
-            cleaner.close()
+    with part_of_bookinfo(kubeconfig, KEPT) as name:
+        yield name
 
 
 @pytest.fixture
-def api(kubeconfig, monkeypatch):
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    found = connect(None)
-    yield found
-    found.close()
+def api(kubeconfig):
+    with connection(kubeconfig) as found:
+        yield found
 
 
 @pytest.fixture
@@ -249,8 +231,9 @@ def test_what_workers_in_pods_count_is_what_their_sidecars_count(runs, api, name
 
 
 def test_the_load_enters_at_the_gateway_from_outside_the_mesh(runs, api, namespace, tmp_path):
-    (tmp_path / "exp" / "timeout.yaml").write_text(TIMEOUT + "---\n" + DOOR)
-    (tmp_path / "exp" / "delay.yaml").write_text(DELAY + "---\n" + DOOR)
+    door = DOOR.replace("NAMESPACE", "reviews").replace("ratings", "reviews")
+    (tmp_path / "exp" / "timeout.yaml").write_text(TIMEOUT + "---\n" + door)
+    (tmp_path / "exp" / "delay.yaml").write_text(DELAY + "---\n" + door)
     process = runs(source="gateway", host="reviews.example", workers=", workers: 2")
     pods = wait_for(lambda: pods_of(api, namespace), process)
     assert all(container["name"] == "generator" for pod in pods for container in pod["spec"]["containers"])
@@ -263,24 +246,6 @@ def test_the_load_enters_at_the_gateway_from_outside_the_mesh(runs, api, namespa
         "timed": 120,
     }
     assert left(api, namespace) == set()
-
-
-DOOR = """
-apiVersion: networking.istio.io/v1
-kind: Gateway
-metadata: {name: door}
-spec:
-  selector: {istio: ingressgateway}
-  servers: [{port: {number: 8080, name: http, protocol: HTTP}, hosts: [reviews.example]}]
----
-apiVersion: networking.istio.io/v1
-kind: VirtualService
-metadata: {name: door}
-spec:
-  hosts: [reviews.example]
-  gateways: [door]
-  http: [{route: [{destination: {host: reviews, port: {number: 9080}}}]}]
-"""
 
 
 def test_a_worker_pod_that_is_killed_ends_the_run_and_nothing_is_left(runs, api, namespace):

@@ -6,7 +6,7 @@ from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.mesh import ClusterMesh
 from tests.cluster.rig.istio import istioctl
 from tests.cluster.rig.places import FILES
-from tests.cluster.shop import Place, objects, shop
+from tests.cluster.shop import Place, connection, objects, shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -27,15 +27,13 @@ def both(rig):
 
 
 @pytest.fixture
-def api(both, monkeypatch):
-    monkeypatch.setenv("KUBECONFIG", str(both.kubeconfig))
-    found = connect(None)
-    yield found
-    found.close()
+def api(both):
+    with connection(both.kubeconfig) as found:
+        yield found
 
 
 def test_a_namespace_of_the_canary_is_run_by_the_canary(both, api, tmp_path):
-    with shop(api, both.kubeconfig, tmp_path / "first", {"istio.io/rev": REVISION}) as namespace:
+    with shop(both.kubeconfig, tmp_path / "first", {"istio.io/rev": REVISION}) as namespace:
         place = Place(namespace, tmp_path, both.kubeconfig)
         before = objects(api, namespace)
         mesh = ClusterMesh(connect(None), namespace)
@@ -55,7 +53,7 @@ def test_a_namespace_of_the_canary_is_run_by_the_canary(both, api, tmp_path):
 
 
 def test_a_revision_that_is_not_there_is_told(both, api, tmp_path):
-    with shop(api, both.kubeconfig, tmp_path / "first", {"istio-injection": "enabled"}) as namespace:
+    with shop(both.kubeconfig, tmp_path / "first", {"istio-injection": "enabled"}) as namespace:
         place = Place(namespace, tmp_path, both.kubeconfig)
         item = api.get(f"/api/v1/namespaces/{namespace}")
         del item["metadata"]["labels"]["istio-injection"]
