@@ -68,8 +68,9 @@ class Crew:
         """The error when fewer than `number` have come."""
         raise NotImplementedError
 
-    def path_there(self, path: str) -> str:
-        """Where a file of this machine lies where the workers run."""
+    def path_there(self, peer: int, path: str) -> str:
+        """Where a file of this machine lies where a worker runs."""
+        del peer
         return path
 
     def log_of(self, peer: int) -> str:

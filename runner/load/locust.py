@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from functools import partial
 from importlib import metadata
 from time import monotonic, perf_counter, time
 from typing import TYPE_CHECKING
@@ -243,7 +244,7 @@ class LocustDriver:
         if self._master is not None:
             peers.append((-1, self._master))
         for index, peer in peers:
-            there = self._crew.path_there if self._crew is not None and peer != self._master else None
+            there = partial(self._crew.path_there, peer) if self._crew is not None and peer != self._master else None
             told = prepare_message(plan, self._window, index, len(self._generators), there)
             self._process.send(told, [peer])
         deadline = monotonic() + 2 * plan.drain + _GRACE

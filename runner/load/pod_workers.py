@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 PORT = "{port}"
 """Stands in a command that reaches into a pod for the port of this machine that its connection goes to."""
-_ROOT = "/tmp/meshtrial-"  # noqa: S108 - of the pod, which is ours alone
+_ROOTS = "/tmp/meshtrial-"  # noqa: S108 - of the pod, which is ours alone
 _POD = re.compile(r"--pod=(\S+)")
 
 
@@ -71,7 +71,7 @@ class PodWorkers(StartedWorkers):
         self._file = file
         self._experiment = experiment
         self._variables = frozenset(variables)
-        self._root = _ROOT + secrets.token_hex(6)
+        self._roots = _ROOTS + secrets.token_hex(6)
         self._commands: list[tuple[str, ...]] = []
         self.image = ""
         files = [path.absolute() for path in (tls.ca, tls.certificate, tls.key) if path] if tls else []
@@ -86,9 +86,13 @@ class PodWorkers(StartedWorkers):
         """Told what reaches into each pod: a command line to be put before the one that is to run there."""
         self._commands = list(commands)
 
-    def path_there(self, path: str) -> str:
-        """Where a file of this machine lies in the pods."""
-        return there(self._root, Path(path))
+    def path_there(self, peer: int, path: str) -> str:
+        """Where a file of this machine lies in a worker's pod."""
+        return there(self._root(self._number_of(peer)), Path(path))
+
+    def _root(self, number: int) -> str:
+        """The folder that a worker's files lie below: one for each, for pods may share what their `/tmp` is."""
+        return f"{self._roots}-{number}"
 
     def begin(self, port: int, environ: Mapping[str, str]) -> None:
         """Start a worker in each pod.
@@ -97,27 +101,28 @@ class PodWorkers(StartedWorkers):
             StorageError: a log can't be written.
             DriverError: a process can't be started.
         """
-        head = Boarding(
-            version=__version__,
-            root=self._root,
-            file=str(self._file),
-            cwd=str(Path.cwd()),
-            arguments=option_arguments(self._load),
-            environ=self._environ(environ),
-            size=len(self._cargo),
-        )
-        parcel = head.line() + self._cargo
         for number, command in enumerate(self._commands, 1):
+            root = self._root(number)
+            head = Boarding(
+                version=__version__,
+                root=root,
+                file=str(self._file),
+                cwd=str(Path.cwd()),
+                arguments=option_arguments(self._load),
+                environ=self._environ(environ, root),
+                size=len(self._cargo),
+            )
             words = [word.replace(PORT, str(port)) for word in command]
             process = self._start(number, [*words, *BOARD], environ, parcel=True)
+            parcel = head.line() + self._cargo
             threading.Thread(target=_hand_over, args=(process, parcel), name="boarding", daemon=True).start()
 
-    def _environ(self, environ: Mapping[str, str]) -> dict[str, str]:
+    def _environ(self, environ: Mapping[str, str], root: str) -> dict[str, str]:
         """What of this machine's environment a load file has in a pod: Locust's own variables and declared ones, not all there is."""
         found = {key: value for key, value in environ.items() if key.startswith("LOCUST_") or key in self._variables}
-        found |= {wire.TICKET_VARIABLE: self._ticket, wire.LOADFILE_VARIABLE: self.path_there(str(self._file))}
+        found |= {wire.TICKET_VARIABLE: self._ticket, wire.LOADFILE_VARIABLE: there(root, self._file)}
         if self._experiment is not None:
-            found[wire.EXPERIMENT_VARIABLE] = self.path_there(str(self._experiment.absolute()))
+            found[wire.EXPERIMENT_VARIABLE] = there(root, self._experiment.absolute())
         return found
 
     def see(self, messages: Iterable[tuple[int, wire.Message]]) -> None:
@@ -144,10 +149,14 @@ class PodWorkers(StartedWorkers):
 
     def log_of(self, peer: int) -> str:
         """The end of a worker's log; they come in another order than they were started in."""
-        for number in range(1, len(self._processes) + 1):
-            if self._names.get(peer, "").startswith(f"{self._pod(number)},"):
-                return self._told(number)
-        return ""
+        number = self._number_of(peer)
+        return self._told(number) if number else ""
+
+    def _number_of(self, peer: int) -> int:
+        """Which of the commands started a worker, from 1; 0 when it has not said its name."""
+        name = self._names.get(peer, "")
+        numbers = range(1, len(self._processes) + 1)
+        return next((number for number in numbers if name.startswith(f"{self._pod(number)},")), 0)
 
     def _pod(self, number: int) -> str:
         found = _POD.search(" ".join(self._commands[number - 1]))

@@ -132,7 +132,7 @@ def test_what_was_sent_is_gone_with_the_run(crewed, server, plan_for):
     driver = crewed()
     driver.board(pods(1), "an image")
     driver.drive(plan_for(rate="20/s", seconds=0.5))
-    root, within = Path(driver._crew._root), [psutil.Process(pid) for pid in inside(driver)]
+    root, within = Path(driver._crew._root(1)), [psutil.Process(pid) for pid in inside(driver)]
     assert len(within) == 2
     assert (root / str(driver._file).lstrip("/")).exists()
     driver.close()
