@@ -17,7 +17,8 @@ from runner.units import format_duration
 
 if TYPE_CHECKING:
     from runner.report.limits import Limits
-    from runner.results.document import CapacityGoal, CapacityStep, RunDocument
+    from runner.results.document.capacity import CapacityGoal, CapacityStep
+    from runner.results.document.run import RunDocument
 
 _PATHS = 8
 """Search paths that are drawn; of more, the tables tell."""

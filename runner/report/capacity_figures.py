@@ -15,7 +15,9 @@ from runner.spec.checks import parse_objective
 
 if TYPE_CHECKING:
     from runner.report.table import Tone
-    from runner.results.document import CapacityGoal, CapacitySearch, CapacityStep, RunDocument, VariantRecord
+    from runner.results.document.capacity import CapacityGoal, CapacitySearch, CapacityStep
+    from runner.results.document.run import RunDocument
+    from runner.results.document.variant import VariantRecord
 
 WIDE = 760
 HIGH = 280

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from runner.report.limits import Limits
-    from runner.results.document import RunDocument, TrialRecord
+    from runner.results.document.run import RunDocument
+    from runner.results.document.trial import TrialRecord
     from runner.results.trial import TrialFile
     from runner.results.window import Cell, Second
 

@@ -11,7 +11,8 @@ from runner.report.forest import Axis, Plot, Tick
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.results.document import ComparisonRecord, RunDocument
+    from runner.results.document.checks import ComparisonRecord
+    from runner.results.document.run import RunDocument
 
 
 @dataclass(frozen=True, slots=True)

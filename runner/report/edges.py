@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.report.limits import Limits
-    from runner.results.document import AccessLogEntry, Edge, RunDocument
+    from runner.results.document.evidence import AccessLogEntry, Edge
+    from runner.results.document.run import RunDocument
     from runner.results.trial import TrialFile
 
 FLAGS = {
@@ -75,7 +76,7 @@ def _edge_row(row: tuple[str, ...], by_variant: dict[str, Edge], document: RunDo
     server_error = code.startswith("5") or code == "0"
     cells = [
         Cell(source or "unknown"),
-        Cell(destination or "(no host chosen)", sub=service if service and short != destination else ""),
+        Cell(destination or _nobody(code, flags), sub=service if service and short != destination else ""),
         Cell({"source": "sender", "destination": "receiver"}.get(reporter, reporter)),
         Cell(code, tone="bad" if server_error else ""),
         Cell("" if flags in _NO_FLAGS else flags, code=True, sub=explain(flags)),
@@ -88,6 +89,12 @@ def _edge_row(row: tuple[str, ...], by_variant: dict[str, Edge], document: RunDo
             mean = f"mean {words.latency(edge.duration_ms)}" if edge.duration_ms is not None else ""
             cells.append(Cell(words.count(edge.requests), sub=mean))
     return Row(cells)
+
+
+def _nobody(code: str, flags: str) -> str:
+    """What to say of an edge without a workload at its end: an answer without a flag came from somewhere, as from outside the mesh."""
+    answered = flags in _NO_FLAGS and not code.startswith("5") and code != "0"
+    return "unknown" if answered else "(no host chosen)"
 
 
 def access_log(document: RunDocument, trials: Sequence[TrialFile], limits: Limits) -> Table:

@@ -14,7 +14,7 @@ from runner.report import words
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from runner.results.document import ComparisonRecord
+    from runner.results.document.checks import ComparisonRecord
 
 WIDTH = 260
 HEIGHT = 34

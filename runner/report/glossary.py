@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner.results.document import RunDocument
+    from runner.results.document.run import RunDocument
 
 
 @dataclass(frozen=True, slots=True)

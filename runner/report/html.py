@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from runner.results.document import RunDocument
+    from runner.results.document.run import RunDocument
     from runner.results.store import RunFolder
     from runner.results.trial import TrialFile
 

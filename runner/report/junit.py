@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 from runner.report import words
-from runner.results.document import Verdict
+from runner.results.document.run import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.results.document import CheckRecord, RunDocument
+    from runner.results.document.checks import CheckRecord
+    from runner.results.document.run import RunDocument
     from runner.results.suite import SuiteEntry
 
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

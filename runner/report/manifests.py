@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Literal
 
 from runner.errors import InputError
 from runner.istio.resource import DEFAULT_NAMESPACE
-from runner.yamlfile import parse_documents
+from runner.yamlfile.documents import parse_documents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runner.report.limits import Limits
-    from runner.results.document import RunDocument, VariantRecord
+    from runner.results.document.run import RunDocument
+    from runner.results.document.variant import VariantRecord
 
 _DOCUMENT_MARK = re.compile(r"^---[^\n]*\n?", re.MULTILINE)
 _CONTEXT = 8

@@ -10,11 +10,13 @@ import re
 from typing import TYPE_CHECKING
 
 from runner.report import marks, words
+from runner.report.answer import top
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.results.document import CheckRecord, RunDocument, Verdict
+    from runner.results.document.checks import CheckRecord
+    from runner.results.document.run import RunDocument, Verdict
     from runner.results.suite import SuiteEntry
 
 MAX_CHARACTERS = 60_000
@@ -57,11 +59,12 @@ def markdown(verdict: Verdict, reason: str, runs: Sequence[tuple[SuiteEntry, Run
 
 def _table(runs: Sequence[tuple[SuiteEntry, RunDocument | None]]) -> str:
     lines = ["| Experiment | Verdict | Checks | Headline |", "|--|--|--|--|"]
-    for entry, _ in runs:
+    for entry, document in runs:
         verdict = (
             f"{_icon(entry.verdict)} {marks.VERDICTS[entry.verdict].word}" if entry.verdict is not None else "not run"
         )
-        headline = _text(entry.headline or entry.reason, table=True)
+        said = top(document) if document and entry.headline else None
+        headline = _text(said.sentence if said and said.lines else entry.headline or entry.reason, table=True)
         lines.append(f"| {_text(entry.experiment, table=True)} | {verdict} | {checks_in_words(entry)} | {headline} |")
     return "\n".join(lines)
 
@@ -74,14 +77,17 @@ def checks_in_words(entry: SuiteEntry) -> str:
 
 
 def _details(entry: SuiteEntry, document: RunDocument | None, listed: int) -> str:
-    """What did not hold in one run; empty when all did."""
+    """The answer by variant, of many variants, and what did not hold in one run; empty when all did and the table has it all."""
     open_checks = [check for check in document.checks if check.outcome != "held"] if document else []
-    if not open_checks and not (document and document.guardrail) and entry.verdict in {None, "pass"}:
+    answer = _answer(document) if document and entry.headline and listed else []
+    if not answer and not open_checks and not (document and document.guardrail) and entry.verdict in {None, "pass"}:
         return ""
     word = marks.VERDICTS[entry.verdict].word.lower() if entry.verdict else "not run"
     lines = [f"### {_text(entry.experiment)}: {word}", ""]
     if entry.reason and (entry.verdict in {"error", "aborted"} or not open_checks):
         lines += [_text(entry.reason), ""]
+    if answer:
+        lines += [*answer, ""]
     lines += [_item(check) for check in open_checks[:listed]]
     left = len(open_checks) - listed
     if left > 0:
@@ -91,6 +97,20 @@ def _details(entry: SuiteEntry, document: RunDocument | None, listed: int) -> st
     if document and document.command:
         lines += ["", f"Repeat it: {_code(document.command)}"]
     return "\n".join(lines).rstrip()
+
+
+def _answer(document: RunDocument) -> list[str]:
+    """One item for each variant; none where the headline is the answer."""
+    found = top(document)
+    if not found.lines:
+        return []
+    lines = [f"{_text(found.lead)}:", ""] if found.lead else []
+    for line in found.lines:
+        aside = ", ".join(part for part in (line.role, line.checks) if part)
+        lines.append(f"- **{_escaped(line.variant)}**{f' ({_escaped(aside)})' if aside else ''}: {_text(line.text)}")
+    if found.left:
+        lines.append(f"- {words.plural(found.left, 'more variant')} in the report")
+    return lines
 
 
 def _item(check: CheckRecord) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.results.document import Invalid, Verdict
+from runner.results.document.run import Verdict
+from runner.results.document.trial import Invalid
 
 if TYPE_CHECKING:
     from runner.report.table import Tone

@@ -14,7 +14,7 @@ from runner.report.log_axis import LogAxis
 from runner.report.table import Cell, Column, Group, Row, Table
 from runner.report.trials import in_run_order
 from runner.report.variants import latency_value
-from runner.results.document import Interval
+from runner.results.document.figures import Interval
 from runner.results.histogram import Histogram
 from runner.spec.metrics import PHASES
 
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from runner.report.limits import Limits
     from runner.report.sweep_axis import Tick
-    from runner.results.document import PhaseRecord, PhasesRecord, RunDocument, TrialPhases, VariantRecord
+    from runner.results.document.phases import PhaseRecord, PhasesRecord, TrialPhases
+    from runner.results.document.run import RunDocument
+    from runner.results.document.variant import VariantRecord
     from runner.results.trial import TrialFile
 
 WIDTH, HEIGHT = 620, 200

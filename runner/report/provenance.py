@@ -8,7 +8,7 @@ from runner.report import words
 from runner.units import format_duration
 
 if TYPE_CHECKING:
-    from runner.results.document import MeshRecord, RunDocument
+    from runner.results.document.run import MeshRecord, RunDocument
 
 Fact = tuple[str, str]
 """A term and what is so."""

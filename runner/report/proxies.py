@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.report.limits import Limits
-    from runner.results.document import RunDocument, VariantRecord
+    from runner.results.document.run import RunDocument
+    from runner.results.document.variant import VariantRecord
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from runner.report.variants import columns
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.results.document import PartUsage, RunDocument
+    from runner.results.document.evidence import PartUsage
+    from runner.results.document.run import RunDocument
     from runner.results.trial import TrialFile
 
 Trials = dict[str, list["TrialFile"]]

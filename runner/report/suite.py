@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from runner.errors import InputError
 from runner.report import assets, marks, words
+from runner.report.answer import top
 from runner.report.markdown import checks_in_words
 from runner.report.table import Cell, Column, Group, Row, Table, simple
 from runner.results.store import REPORT_FILE
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from runner.results.document import RunDocument
+    from runner.results.document.run import RunDocument
     from runner.results.suite import SuiteDocument, SuiteEntry, SuiteFolder
 
 NOT_RUN = marks.Mark("\N{EN DASH}", "Not run", "muted")
@@ -69,6 +70,7 @@ def _runs(runs: Sequence[tuple[SuiteEntry, RunDocument | None]]) -> Table:
     rows = []
     for entry, document in runs:
         mark = mark_of(entry)
+        said = top(document) if document and entry.headline else None
         link = f"{quote(entry.folder, errors='replace')}/{REPORT_FILE}" if entry.folder and document else ""
         seconds = words.elapsed(entry.started, entry.ended)
         cells = [
@@ -76,7 +78,7 @@ def _runs(runs: Sequence[tuple[SuiteEntry, RunDocument | None]]) -> Table:
             Cell(mark.word, tone=mark.tone, symbol=mark.symbol),
             Cell(checks_in_words(entry)),
             Cell(words.took(seconds) if seconds is not None else words.NONE),
-            Cell(entry.headline or entry.reason),
+            Cell(said.sentence if said and said.lines else entry.headline or entry.reason),
         ]
         rows.append(Row(cells, tone="" if entry.verdict else "muted"))
     head = [Column("Experiment"), Column("Verdict"), Column("Checks"), Column("Took", number=True), Column("Headline")]

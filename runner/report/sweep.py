@@ -12,12 +12,13 @@ from runner.report import words
 from runner.report.sweep_axis import HEIGHT, LEFT, WIDTH, AmountAxis, Tick, ValueAxis
 from runner.report.table import Cell, Column, Group, Row, Table
 from runner.report.variants import latency_value
-from runner.results.document import Interval
+from runner.results.document.figures import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.results.document import RunDocument, VariantRecord
+    from runner.results.document.run import RunDocument
+    from runner.results.document.variant import VariantRecord
 
 _LEAST_VALUES = 2
 _MOST_OUTCOMES = 4

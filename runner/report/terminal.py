@@ -8,15 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from runner.report import marks, words
-from runner.results.document import Interval
+from runner.report.answer import top
+from runner.results.document.figures import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
+    from runner.report.answer import Top
     from runner.report.table import Tone
-    from runner.results.document import RunDocument, VariantRecord
+    from runner.results.document.run import RunDocument
+    from runner.results.document.variant import VariantRecord
 
 STYLES: dict[Tone, str] = {
     "good": "bold green",
@@ -42,9 +45,7 @@ def print_summary(document: RunDocument, console: Console) -> None:
     verdict = Text(f"{mark.symbol} {mark.word}", style=STYLES[mark.tone])
     verdict.append(f"  {document.experiment}", style="bold")
     _say(console, verdict)
-    for line in (document.headline, document.reason):
-        if line:
-            _say(console, Text(line))
+    _say_answer(console, top(document))
     if document.guardrail:
         stop = document.guardrail
         _say(
@@ -67,6 +68,35 @@ def print_summary(document: RunDocument, console: Console) -> None:
         _say(console, Text(f"Warning: {warning}", style=STYLES["unsure"]))
     if document.restored:
         _say(console, Text(document.restored, style="dim"))
+
+
+def _answer(answer: Top, console: Console) -> Table:
+    """One row for each variant: its name with what its checks came to, and what it changed."""
+    table = plain_table()
+    table.show_header = False
+    table.add_column(overflow="fold", max_width=max(_NAME_WIDTH, console.width // 3))
+    table.add_column(overflow="fold", ratio=1)
+    for line in answer.lines:
+        name = Text(plain_text(line.variant, console), style="bold")
+        if line.mark:
+            name.append(plain_text(f"\n{line.mark.symbol} {line.checks}", console), style=STYLES[line.mark.tone])
+        table.add_row(name, Text(plain_text(line.text, console)))
+    return table
+
+
+def _say_answer(console: Console, answer: Top) -> None:
+    """The sentence and what stands under it and, of many variants, a row for each."""
+    for line in (answer.sentence, answer.why):
+        if line:
+            _say(console, Text(line))
+    if not answer.lines:
+        return
+    console.print()
+    if answer.lead:
+        _say(console, Text(f"{answer.lead}:", style="dim"))
+    console.print(_answer(answer, console))
+    if answer.left:
+        _say(console, Text(f"{words.plural(answer.left, 'more variant')} in the report", style="dim"))
 
 
 def _say(console: Console, text: Text) -> None:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.report.limits import Limits
-    from runner.results.document import RunDocument, TrialRecord
+    from runner.results.document.run import RunDocument
+    from runner.results.document.trial import TrialRecord
 
 _VERSION_LENGTH = 12
 

@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING
 
 from runner.report import words
 from runner.report.table import Cell, Column, Group, Row, Table, simple
-from runner.results.document import Interval
+from runner.results.document.figures import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from runner.report.limits import Limits
-    from runner.results.document import Figures, Latency, RunDocument, VariantRecord
+    from runner.results.document.figures import Figures, Latency
+    from runner.results.document.run import RunDocument
+    from runner.results.document.variant import VariantRecord
 
 QUANTILES = (
     ("p50", "p50 (median)"),

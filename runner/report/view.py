@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from runner.report import answer as answer_view
 from runner.report import capacity as capacity_view
 from runner.report import (
     chart_data,
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runner.report.limits import Limits
-    from runner.results.document import GuardrailRecord, RunDocument
+    from runner.results.document.run import GuardrailRecord, RunDocument
     from runner.results.trial import TrialFile
 
 
@@ -52,8 +53,7 @@ class Page:
     description: str
     subline: str
     mark: marks.Mark
-    headline: str
-    reason: str
+    top: answer_view.Top
     guardrail: GuardrailRecord | None
     checks: Table
     no_checks: str
@@ -107,8 +107,7 @@ def page(document: RunDocument, trial_files: Sequence[TrialFile], texts: Mapping
         description=document.description,
         subline=f"{words.moment(document.started)} · {provenance.design(document)}",
         mark=mark,
-        headline=document.headline or document.reason or "This run has no result.",
-        reason=document.reason if document.headline else "",
+        top=answer_view.top(document),
         guardrail=document.guardrail,
         checks=checks(document),
         no_checks=_no_checks(document),

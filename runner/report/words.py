@@ -14,7 +14,7 @@ from runner.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from runner.results.document import Interval
+    from runner.results.document.figures import Interval
 
 NONE = "\N{EN DASH}"
 """What stands where there is no number."""

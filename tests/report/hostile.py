@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sample_run
 
-from runner.results.document import GuardrailRecord, ManifestRecord
+from runner.results.document.manifest import ManifestRecord
+from runner.results.document.run import GuardrailRecord
 
 HOSTILE = "</script><img src=x onerror=alert(1)>\u2028{{ 7*7 }}'\"&"
 

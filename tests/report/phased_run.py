@@ -15,7 +15,8 @@ from runner.analysis.analyse import analyse
 from runner.analysis.evidence import TrialEvidence
 from runner.analysis.phase_words import phases_headline
 from runner.conduct.phase_record import measured_phases, trial_phases
-from runner.results.document import ManifestRecord, PhasesRecord, Switch, Switches
+from runner.results.document.manifest import ManifestRecord
+from runner.results.document.phases import PhasesRecord, Switch, Switches
 from runner.spec.checks import parse_check, parse_objective
 
 OBJECTIVE = "p95 < 500ms and error_rate < 1%"

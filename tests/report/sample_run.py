@@ -15,21 +15,12 @@ from runner.analysis.analyse import analyse
 from runner.analysis.evidence import TrialEvidence
 from runner.analysis.figures import figures
 from runner.report.html import render
-from runner.results.document import (
-    AbsentEvidence,
-    AccessLogEntry,
-    Attestation,
-    Edge,
-    GeneratorRecord,
-    Invalid,
-    Latency,
-    ManifestRecord,
-    MeshRecord,
-    ProxyVersions,
-    RunDocument,
-    TrialRecord,
-    ValidityNote,
-)
+from runner.results.document.attestation import Attestation, ProxyVersions
+from runner.results.document.evidence import AbsentEvidence, AccessLogEntry, Edge
+from runner.results.document.figures import Latency
+from runner.results.document.manifest import ManifestRecord
+from runner.results.document.run import MeshRecord, RunDocument
+from runner.results.document.trial import GeneratorRecord, Invalid, TrialRecord, ValidityNote
 from runner.results.trial import TrialFile
 from runner.results.window import Second, Window
 from runner.spec.checks import Check, parse_check

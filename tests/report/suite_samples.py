@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from hostile import HOSTILE
 
-from runner.results.document import CheckRecord, MeshRecord, RunDocument, Verdict
+from runner.results.document.checks import CheckRecord
+from runner.results.document.run import MeshRecord, RunDocument, Verdict
 from runner.results.suite import CheckCounts, SuiteDocument, SuiteEntry
 
 ODD = f"{HOSTILE}]]>\x00\x0b\ud800\ufffe|`@all`\n# "

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.report.junit import junit
-from runner.results.document import Verdict
+from runner.results.document.run import Verdict
 
 
 def read(runs) -> ET.Element:

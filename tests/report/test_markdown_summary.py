@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.report.markdown import MAX_CHARACTERS, markdown
-from runner.results.document import Verdict
+from runner.results.document.run import Verdict
 
 
 def summary(runs, verdict=Verdict.ERROR, reason="1 of 6 experiments failed: breaker.") -> str:

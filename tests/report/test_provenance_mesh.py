@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from runner.report.provenance import facts
-from runner.results.document import MeshRecord, RunDocument, Verdict
+from runner.results.document.run import MeshRecord, RunDocument, Verdict
 
 
 @pytest.mark.parametrize(

@@ -9,18 +9,11 @@ from rich.console import Console
 from runner.report.html import render
 from runner.report.log_axis import LogAxis
 from runner.report.terminal import print_summary
-from runner.results.document import (
-    CapacityGoal,
-    CapacitySearch,
-    CapacityStep,
-    GeneratorRecord,
-    Invalid,
-    Latency,
-    MeshRecord,
-    RunDocument,
-    VariantRecord,
-    Verdict,
-)
+from runner.results.document.capacity import CapacityGoal, CapacitySearch, CapacityStep
+from runner.results.document.figures import Latency
+from runner.results.document.run import MeshRecord, RunDocument, Verdict
+from runner.results.document.trial import GeneratorRecord, Invalid
+from runner.results.document.variant import VariantRecord
 
 PLAN = [
     ("double", 20, 21, "held"),

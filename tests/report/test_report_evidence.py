@@ -4,7 +4,9 @@ import pytest
 
 from runner.report import edges, proxies
 from runner.report.limits import Limits
-from runner.results.document import AccessLogEntry, MeshRecord, RunDocument, VariantRecord
+from runner.results.document.evidence import AccessLogEntry
+from runner.results.document.run import MeshRecord, RunDocument
+from runner.results.document.variant import VariantRecord
 from runner.results.trial import TrialFile
 from runner.results.window import Window
 

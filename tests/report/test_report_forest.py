@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.report.forest import WIDTH, Axis
-from runner.results.document import ComparisonRecord
+from runner.results.document.checks import ComparisonRecord
 
 CHANGES = st.floats(min_value=-0.99, max_value=50, allow_nan=False)
 

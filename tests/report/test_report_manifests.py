@@ -2,7 +2,9 @@ from __future__ import annotations
 
 from runner.report.limits import Limits
 from runner.report.manifests import applied, diffs, resources
-from runner.results.document import ManifestRecord, MeshRecord, RunDocument, VariantRecord
+from runner.results.document.manifest import ManifestRecord
+from runner.results.document.run import MeshRecord, RunDocument
+from runner.results.document.variant import VariantRecord
 
 A = "apiVersion: v1\nkind: VirtualService\nmetadata: {name: a}\nspec: {x: 1}\n"
 

@@ -11,15 +11,9 @@ from hostile import HOSTILE, hostile_run
 
 from runner.report.assets import own
 from runner.report.html import render
-from runner.results.document import (
-    GuardrailRecord,
-    Invalid,
-    MeshRecord,
-    RunDocument,
-    TrialRecord,
-    VariantRecord,
-    Verdict,
-)
+from runner.results.document.run import GuardrailRecord, MeshRecord, RunDocument, Verdict
+from runner.results.document.trial import Invalid, TrialRecord
+from runner.results.document.variant import VariantRecord
 
 SECTIONS = [
     *("checks", "variants", "comparisons", "latency", "timeline", "edges", "proxies", "manifests", "trials"),

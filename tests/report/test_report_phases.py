@@ -12,7 +12,7 @@ import pytest
 import sample_run
 
 from runner.report.words import is_share, metric_name
-from runner.results.document import RunDocument
+from runner.results.document.run import RunDocument
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict
 
 from runner.report.resources import resources
-from runner.results.document import ControlPlane, PartUsage
+from runner.results.document.evidence import ControlPlane, PartUsage
 from runner.results.trial import TrialFile
 
 

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.report import words
-from runner.results.document import Interval
+from runner.results.document.figures import Interval
 
 MINUS = "\N{MINUS SIGN}"
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from runner.report.suite import render, write_suite_report
 from runner.report.suite_terminal import print_suite
-from runner.results.document import MeshRecord, RunDocument, Verdict
+from runner.results.document.run import MeshRecord, RunDocument, Verdict
 from runner.results.store import RunFolder
 from runner.results.suite import SuiteDocument, SuiteEntry, SuiteFolder
 

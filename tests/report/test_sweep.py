@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runner.report.html import render
 from runner.report.sweep import sweeps
 from runner.report.sweep_axis import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH, AmountAxis, ValueAxis, numbers
-from runner.results.document import Interval
+from runner.results.document.figures import Interval
 
 VALUES = ["2s", "0.2s", "500ms", "1s"]
 
