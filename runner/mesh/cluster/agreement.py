@@ -66,6 +66,8 @@ class Agreement:
     istiod: Istiod
     change: Change
     before: Before
+    syncs: dict[str, Sync] = field(default_factory=dict)
+    """How far the proxies were when istiod was last asked."""
     _read_at: float | None = None
     _slices: dict[tuple[ResourceKey, str, bool], tuple[Dump, str]] = field(default_factory=dict)
 
@@ -89,7 +91,7 @@ class Agreement:
             }
         try:
             unread = self._unread()
-            syncs = syncs_of(self.istiod, self.fleet)
+            syncs = self.syncs = syncs_of(self.istiod, self.fleet)
         except (MeshError, ValueError) as error:
             return {"istiod": str(error)}
         if unread:

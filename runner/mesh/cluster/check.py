@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError, MeshError, Problem
 from runner.istio.hosts import MESH_GATEWAY, full_host
-from runner.istio.lint import PodLabels, lint
+from runner.istio.lint import lint
 from runner.istio.load import says_more
 from runner.istio.virtual_service import VirtualService
 from runner.mesh.cluster.claims import SHARED_GATEWAYS, shared_gateways
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.expect import kind_of
 from runner.mesh.cluster.objects import resource_of
+from runner.mesh.cluster.pod_labels import pod_labels
 from runner.mesh.cluster.refusal import refusal_problems
 from runner.mesh.cluster.touched import misplaced
 from runner.mesh.cluster.traces import UNPROVEN
@@ -174,10 +175,11 @@ class Checker:
             for item in (*state, *self._services_elsewhere())
             if kind_of(item) is not None or (item.key.kind in _OFFERS and says_more(item))
         ]
-        labels = [PodLabels(namespace=pod.namespace, labels=pod.labels) for pod in self.pods]
+        home = self.store.namespace
+        labels = pod_labels(self.store.api, home, self.pods, state)
         files = {item.position().file for item in put}
         problems = []
-        for finding in lint(readable, labels):
+        for finding in lint(readable, labels, whole=(home,)):
             ours = finding.problem.where is None or finding.problem.where.file in files
             if finding.severity == "error" and ours:
                 problems.append(finding.problem)

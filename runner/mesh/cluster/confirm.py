@@ -8,7 +8,9 @@ For every proxy concerned:
    match, say), and proxies get a push one by one. A change that makes no difference to a proxy is told from one that has not arrived
    by istiod alone (`runner.mesh.cluster.agreement`).
 
-It is polled, with an end: no sleep stands for it.
+It is polled, with an end: no sleep stands for it. Istiod is asked first, in one question for all proxies, and only a proxy that has
+acknowledged something is looked at again (`runner.mesh.cluster.watch`). What counts is what is seen there: the last look at every
+proxy comes after the last thing that it acknowledged.
 """
 
 from __future__ import annotations
@@ -18,19 +20,24 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.errors import ConfigRejectedError, MeshError
-from runner.mesh.cluster.agreement import Agreement, syncs_of
-from runner.mesh.cluster.dump import parse_dump
+from runner.mesh.cluster.agreement import Agreement
+from runner.mesh.cluster.drains import Drains
 from runner.mesh.cluster.expect import lacking
+from runner.mesh.cluster.looks import read_dump
 from runner.mesh.cluster.traces import MARKED, UNNAMED, made_by
+from runner.mesh.cluster.watch import Watch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from runner.istio.resource import Resource, ResourceKey
-    from runner.mesh.cluster.admin import Fleet, ProxyAdmin
+    from runner.mesh.cluster.admin import Fleet
     from runner.mesh.cluster.dump import Dump
     from runner.mesh.cluster.expect import State
     from runner.mesh.cluster.istiod import Istiod, Sync
+    from runner.mesh.cluster.looks import Look
+
+__all__ = ["CONFIRM_LIMIT", "LOST_AFTER", "Before", "Change", "Confirmer", "read_dump"]
 
 CONFIRM_LIMIT = 60.0
 """The longest wait, in seconds, for all proxies to hold a change: a bound for failure, never a delay."""
@@ -38,20 +45,14 @@ CONFIRM_LIMIT = 60.0
 LOST_AFTER = 15.0
 """Seconds after which istiod will not push a deletion any more that it has not pushed (longer than it may hold a push back)."""
 
-_FIRST_POLL, _LAST_POLL = 0.05, 0.5
+_FIRST_POLL, _LAST_POLL, _SLOWER = 0.05, 0.5, 1.2
+_PATCHWORK = 3
+"""How often looks may be overtaken by pushes before a proxy's config is read in one answer instead."""
 _SHOWN = 3
 
 
-def read_dump(client: ProxyAdmin) -> Dump:
-    """What a proxy holds now, in one answer: parts that are asked for one by one may be of different moments.
-
-    Raises:
-        MeshError: it does not answer.
-    """
-    try:
-        return parse_dump(client.get("/config_dump"))
-    except ValueError as error:
-        raise MeshError(f"{client.pod.name}: its config_dump can't be read: {error}") from None
+Said = tuple["Dump", str | None]
+"""A look, and what it lacks."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +92,12 @@ class Before:
     Attributes:
         dumps: by proxy.
         syncs: by `POD.NAMESPACE`.
+        looks: by proxy, what the dumps are part of.
     """
 
     dumps: dict[str, Dump] = field(default_factory=dict)
     syncs: dict[str, Sync] = field(default_factory=dict)
+    looks: dict[str, Look] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -116,26 +119,46 @@ class Confirmer:
     living: Callable[[], set[str]]
     limit: float = CONFIRM_LIMIT
     again: Callable[[Sequence[ResourceKey]], None] | None = None
-    last: dict[str, Dump] = field(default_factory=dict)
-    """What the proxies held when they were last looked at."""
+    watch: Watch = field(init=False)
+    drains: Drains = field(init=False)
+    _digests: dict[str, tuple[Dump, str]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.watch = Watch(self.fleet, self.istiod)
+        self.drains = Drains(self.fleet, self.living)
+
+    @property
+    def last(self) -> dict[str, Dump]:
+        """What the proxies held when they were last looked at."""
+        return self.watch.dumps
 
     def before(self) -> Before:
         """What is there now."""
-        if not self.last:
-            self.last = self.fleet.each(read_dump)
-        try:
-            return Before(dict(self.last), syncs_of(self.istiod, self.fleet))
-        except (MeshError, ValueError):
-            return Before(dict(self.last))
+        known = dict(self.watch.looks)
+        if self.istiod.there or not known:
+            self.watch.renew(self.fleet.clients)
+            self._note_newcomers(known)
+        return Before(self.last, dict(self.watch.syncs), dict(self.watch.looks))
 
     def look(self) -> dict[str, str]:
-        """The version of what each proxy holds now; one that does not answer is missing."""
-        self.last = self.fleet.each(read_dump)
+        """The version of what each proxy holds now, all of it read; one that does not answer is missing."""
+        known = dict(self.watch.looks)
+        self.watch.everything()
+        self._note_newcomers(known)
         return self.versions()
+
+    def _note_newcomers(self, known: Mapping[str, Look]) -> None:
+        self.drains.note({}, {name: look for name, look in self.watch.looks.items() if name not in known})
 
     def versions(self) -> dict[str, str]:
         """The versions of what was last seen."""
-        return {name: dump.digest(self.namespace) for name, dump in self.last.items()}
+        return {name: self._digest(name, dump) for name, dump in self.last.items()}
+
+    def _digest(self, name: str, dump: Dump) -> str:
+        known = self._digests.get(name)
+        if known is None or known[0] is not dump:
+            known = self._digests[name] = (dump, dump.digest(self.namespace))
+        return known[1]
 
     def wait(self, change: Change, before: Before) -> dict[str, str]:
         """Return once every proxy holds a change.
@@ -152,43 +175,56 @@ class Confirmer:
             MeshError: some proxy does not show it within the limit; says which, and what is missing.
         """
         if not change.keys:
-            return self.versions() if self.last else self.look()
+            return self.versions() if self.watch.looks else self.look()
         deadline = time.monotonic() + self.limit
         agreement = Agreement(self.fleet, self.istiod, change, before)
         patience = time.monotonic() + min(LOST_AFTER, self.limit / 2)
         concerned = set(self.fleet.clients)
-        open_names, pause = set(concerned), _FIRST_POLL
-        reasons: dict[str, str] = {}
+        open_names, pause, overtaken = set(concerned), _FIRST_POLL, 0
+        said: dict[str, Said] = {}
         while True:
-            dumps = self.fleet.each(read_dump, sorted(open_names))
-            self.last.update(dumps)
-            silent = open_names - dumps.keys()
-            if silent:
-                concerned -= silent - self.living()
-            reasons = {name: f"no answer ({self.fleet.silent.get(name, '')})" for name in silent & concerned}
-            for name, dump in dumps.items():
-                self._refuse_rejected(name, dump, before)
-                reason = self._reason(name, dump, change)
-                if reason:
-                    reasons[name] = reason
+            whole = overtaken > _PATCHWORK
+            found = self.watch.renew(open_names, whole=whole)
+            silent = (open_names & self.fleet.silent.keys()) - found
+            concerned -= silent - self.living() if silent else set()
+            reasons = {name: f"no answer ({self.fleet.silent[name]})" for name in silent & concerned}
+            reasons |= self._lacking(open_names - silent, change, before, said)
+            reasons = reasons or agreement.missing(self.last, concerned)
             if not reasons:
-                reasons = agreement.missing(self.last, concerned)
-                if not reasons:
-                    if any(item.key.kind in UNNAMED for item in change.traced):
-                        self.last.update(self.fleet.each(read_dump, sorted(concerned)))  # what istiod alone told of
+                newer = set() if whole else self.watch.overtaken(agreement.syncs, concerned)
+                if not newer:
+                    self.drains.note(before.looks, self.watch.looks)
                     return self.versions()
+                overtaken += 1
+                open_names = set(concerned) if overtaken > _PATCHWORK else newer
+                continue
             open_names = concerned & reasons.keys() or set(concerned)
             patience = self._not_forgotten(change, open_names, patience)
             if time.monotonic() > deadline:
                 raise self._late(reasons)
             time.sleep(pause)
-            pause = min(_LAST_POLL, pause * 1.5)
+            pause = min(_LAST_POLL, pause * _SLOWER)
+
+    def _lacking(self, names: set[str], change: Change, before: Before, said: dict[str, Said]) -> dict[str, str]:
+        """By proxy, what it does not show yet; `said` keeps that for as long as no other look is taken.
+
+        Raises:
+            ConfigRejectedError: a proxy refused something.
+        """
+        for name, dump in self.last.items():
+            if name not in names:
+                continue
+            if name not in said or said[name][0] is not dump:
+                self._refuse_rejected(name, dump, before)
+                said[name] = (dump, self._reason(name, dump, change))
+        return {name: reason for name in names if (reason := said[name][1] if name in said else None)}
 
     def _not_forgotten(self, change: Change, names: Iterable[str], patience: float) -> float:
         """Have deletions made again of which proxies still show something when patience is over; returns when it will be next."""
         if self.again is None or time.monotonic() < patience:
             return patience
-        dumps = [self.last[name] for name in names if name in self.last]
+        last = self.last
+        dumps = [last[name] for name in names if name in last]
         marked = [key for key in change.deleted if key.kind in MARKED]
         left = [key for key in marked if any(next(made_by(dump, key), None) is not None for dump in dumps)]
         if left:

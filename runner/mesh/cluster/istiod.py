@@ -37,6 +37,7 @@ class Sync:
         sent: the last push sent, by xDS type (`cds`, `lds`, `rds`, `eds`, `ecds`): its number.
         acked: the last push acknowledged.
         settled: whether everything sent was acknowledged.
+        nonces: of what was acknowledged, by xDS type: another one for every answer, also of one push.
         rejected: what the proxy said about a push that it refused.
         istio: the proxy's Istio version.
     """
@@ -47,6 +48,7 @@ class Sync:
     settled: bool
     rejected: str = ""
     istio: str = ""
+    nonces: dict[str, str] = field(default_factory=dict)
 
     @property
     def last_acked(self) -> int:
@@ -77,6 +79,7 @@ def _sync(entry: dict[str, Any]) -> Sync:
         settled=sent == acked,
         rejected="; ".join(errors),
         istio=str(entry.get("istio_version") or ""),
+        nonces=acked,
     )
 
 
