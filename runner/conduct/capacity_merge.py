@@ -6,12 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from runner.conduct.trial import ACCESS_LOG_SAMPLE, TrialOutcome
-from runner.results.counters import added
-from runner.results.document import Attestation, Edge, ProxyVersions
+from runner.results.counters import added, summed
+from runner.results.document.attestation import Attestation, ProxyVersions
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from runner.results.document.evidence import Edge
     from runner.results.window import Second, Window
 
 
@@ -37,7 +38,7 @@ def merged_window(windows: Sequence[Window]) -> Window:
         drained=all(window.drained for window in windows),
         stopped=False,
         unmeasured=sum(window.unmeasured for window in windows),
-        user_errors=_summed([window.user_errors for window in windows]),
+        user_errors=summed([window.user_errors for window in windows]),
         remarks=list(dict.fromkeys(remark for window in windows for remark in window.remarks)),
     )
 
@@ -71,7 +72,7 @@ def merged(outcomes: Sequence[TrialOutcome]) -> TrialOutcome:
             proxy: ProxyVersions(start=held.start, end=_end(proxy, outcomes))
             for proxy, held in first.attestation.proxies.items()
         },
-        faults=_summed([outcome.attestation.faults for outcome in outcomes]),
+        faults=summed([outcome.attestation.faults for outcome in outcomes]),
     )
     remarks = list(dict.fromkeys(remark for outcome in outcomes for remark in outcome.remarks))
     return TrialOutcome(file, evidence, attestation, last.crossing, remarks)
@@ -81,14 +82,6 @@ def _end(proxy: str, outcomes: Sequence[TrialOutcome]) -> str:
     """The version at the last edge; the first one that differs, where the config was lost in between and came back."""
     held = [outcome.attestation.proxies[proxy] for outcome in outcomes if proxy in outcome.attestation.proxies]
     return next((one.end for one in held if one.end != held[0].start), held[-1].end)
-
-
-def _summed(counts: Sequence[dict[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for one in counts:
-        for key, number in one.items():
-            total[key] = total.get(key, 0) + number
-    return total
 
 
 def _edges(parts: Sequence[list[Edge]]) -> list[Edge]:

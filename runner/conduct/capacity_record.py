@@ -9,18 +9,19 @@ from runner.analysis.capacity_analyse import analyse_searches
 from runner.analysis.capacity_types import Goal
 from runner.conduct.record import RunRecord
 from runner.errors import InputError, Position, Problem
-from runner.results.document import CapacityGoal
+from runner.results.document.capacity import CapacityGoal
+from runner.results.document.trial import Invalid
 from runner.spec.checks import blocks_needed, count_tests
 from runner.units import format_rate
 
 if TYPE_CHECKING:
     from runner.analysis.analyse import Analysis
-    from runner.analysis.validity import Validity
+    from runner.analysis.validity_types import Validity
     from runner.conduct.plan import Plan, TrialPlan
     from runner.conduct.trial import TrialOutcome
-    from runner.results.document import CapacitySearch
+    from runner.results.document.capacity import CapacitySearch
     from runner.spec.load import LoadedExperiment
-    from runner.spec.model import Load
+    from runner.spec.load_profile import Load
 
 MOST_LOAD = 180.0
 """Seconds of load that one search may make, the warm-up included."""
@@ -133,7 +134,9 @@ class CapacityRecord(RunRecord):
         for variant in self.document.variants:
             if variant.name == trial.variant.name:
                 variant.capacity_searches.append(search)
-        if search.ending in {"spoiled", "wide"}:
+        if search.ending in {"spoiled", "wide"} or any(
+            Invalid.PROXY_DIED in step.invalid_because for step in search.steps
+        ):
             self.document.warnings.append(f"{trial.variant.name}: {search.sentence}")
         self.add(trial, outcome, validity)
 

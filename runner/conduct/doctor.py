@@ -21,8 +21,9 @@ from runner.errors import DriverError, InputError, OutsideError, StorageError
 from runner.load.fortio_program import find, version_of
 from runner.mesh.finding import Demands, Finding, Panel, StatDemand, Status
 from runner.mesh.telemetry import URL_VARIABLE
-from runner.spec.checks import Metric
-from runner.spec.model import GATEWAY, GENERATOR_IMAGE_VARIABLE, ClusterMesh, ClusterTarget, LocalMesh, NoMesh
+from runner.spec.load_profile import GATEWAY
+from runner.spec.mesh import GENERATOR_IMAGE_VARIABLE, ClusterMesh, ClusterTarget, LocalMesh, NoMesh
+from runner.spec.metrics import Metric
 from runner.state import journal_home
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from runner.errors import Problem
     from runner.istio.faults import ExpectedFault
     from runner.istio.resource import Resource
-    from runner.spec.model import MeshChoice
+    from runner.spec.mesh import MeshChoice
 
 _IMPORT_LIMIT = 60.0
 _REACH = 5.0

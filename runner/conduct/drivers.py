@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from runner.errors import InputError, Problem
 from runner.load.drivers import make_driver
+from runner.load.environment import EXPERIMENT_VARIABLE
 from runner.load.locust import LocustDriver
-from runner.load.wire import EXPERIMENT_VARIABLE
-from runner.spec.model import ClusterMesh
+from runner.spec.mesh import ClusterMesh
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.conduct.plan import Plan
     from runner.load.base import Driver
     from runner.mesh.base import Mesh
-    from runner.spec.model import Load
+    from runner.spec.load_profile import Load
 
 
 class Drivers:

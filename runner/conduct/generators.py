@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 from runner.conduct.journal import Journal, MeshAddress
 from runner.errors import InputError, MeshError, OutsideError
 from runner.load.aboard import HOLD
-from runner.spec.model import ClusterMesh
+from runner.spec.mesh import ClusterMesh
 from runner.state import journal_home
 
 if TYPE_CHECKING:

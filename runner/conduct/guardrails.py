@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.results.histogram import Histogram
-from runner.spec.checks import Guardrail, Metric, Operator, Unit
+from runner.spec.metrics import Metric, Operator, Unit
 from runner.units import format_duration, format_share
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runner.results.window import Cell, Second
+    from runner.spec.checks import Guardrail
 
 
 _TESTS: dict[Operator, Callable[[float, float], bool]] = {

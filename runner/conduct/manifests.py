@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING, TypedDict
 
 from runner.istio.load import load_manifests, resources_from
 from runner.istio.resource import DEFAULT_NAMESPACE
-from runner.spec.model import ClusterMesh
-from runner.yamlfile import shown_path, to_yaml
+from runner.spec.mesh import ClusterMesh
+from runner.yamlfile.dialect import to_yaml
+from runner.yamlfile.documents import shown_path
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.istio.resource import Resource
-    from runner.spec.model import MeshChoice
-    from runner.yamlfile import Document
+    from runner.spec.mesh import MeshChoice
+    from runner.yamlfile.documents import Document
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from runner.mesh.base import Mesh
-    from runner.spec.model import MeshChoice
+    from runner.spec.mesh import MeshChoice
 
 
 @dataclass(slots=True)

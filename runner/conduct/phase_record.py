@@ -10,15 +10,9 @@ from runner.analysis.phase_validity import PhaseSeen
 from runner.analysis.phases import time_to_detect, time_to_recover
 from runner.probes import istio_metrics, proxy_stats
 from runner.results.counters import by_workload, increases
-from runner.results.document import (
-    Attestation,
-    ManifestRecord,
-    PhasesRecord,
-    ProxyVersions,
-    Switches,
-    TrialPhase,
-    TrialPhases,
-)
+from runner.results.document.attestation import Attestation, ProxyVersions
+from runner.results.document.manifest import ManifestRecord
+from runner.results.document.phases import PhasesRecord, Switches, TrialPhase, TrialPhases
 from runner.results.phases import part_of, spans
 
 if TYPE_CHECKING:

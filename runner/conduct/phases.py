@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, time
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from runner.results.document import Switch
+from runner.results.document.phases import Switch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

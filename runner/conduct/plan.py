@@ -13,16 +13,17 @@ from runner.istio.faults import ExpectedFault
 from runner.istio.hosts import full_host
 from runner.istio.load import known_part, merge
 from runner.istio.virtual_service import VirtualService
-from runner.spec.model import NoMesh
+from runner.spec.mesh import NoMesh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.base import MeshDescription
-    from runner.spec.checks import Condition, Metric
+    from runner.spec.checks import Condition
     from runner.spec.load import LoadedExperiment
-    from runner.spec.model import Load
+    from runner.spec.load_profile import Load
+    from runner.spec.metrics import Metric
     from runner.spec.phases import Phases
 
 OVERHEAD = 0.5

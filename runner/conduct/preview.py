@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from runner.errors import InputError, Problem
 from runner.mesh.kinds import mesh_kind
-from runner.spec.checks import Metric
-from runner.yamlfile import suggest
+from runner.spec.metrics import Metric
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

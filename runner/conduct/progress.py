@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from runner.results.document import TrialRecord
+    from runner.results.document.trial import TrialRecord
     from runner.results.window import Second
 
 

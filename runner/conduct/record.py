@@ -14,34 +14,29 @@ from runner.analysis.figures import figures, latency
 from runner.analysis.itself import analyse_itself
 from runner.analysis.phase_words import phases_headline
 from runner.analysis.sweep import sweep_headline
-from runner.analysis.validity import ValidityInput, judge
+from runner.analysis.validity import judge
+from runner.analysis.validity_types import ValidityInput
 from runner.conduct.phase_record import measured_phases, planned_phases, trial_phases
 from runner.conduct.trial import rfc3339
 from runner.errors import MeshtrialError, StoppedError, StorageError
 from runner.mesh.none import shown_url
-from runner.results.document import (
-    AbsentEvidence,
-    Edge,
-    GeneratorRecord,
-    GuardrailRecord,
-    ManifestRecord,
-    MeshRecord,
-    RunDocument,
-    TrialRecord,
-    VariantRecord,
-)
+from runner.results.document.evidence import AbsentEvidence, Edge
+from runner.results.document.manifest import ManifestRecord
+from runner.results.document.run import GuardrailRecord, MeshRecord, RunDocument
+from runner.results.document.trial import GeneratorRecord, TrialRecord
+from runner.results.document.variant import VariantRecord
 from runner.units import format_rate
 
 if TYPE_CHECKING:
     from runner.analysis.analyse import Analysis
     from runner.analysis.evidence import TrialEvidence
-    from runner.analysis.validity import Validity
+    from runner.analysis.validity_types import Validity
     from runner.conduct.guardrails import Crossing
     from runner.conduct.plan import Plan, TrialPlan, VariantPlan
     from runner.conduct.trial import TrialOutcome
     from runner.mesh.base import MeshDescription
     from runner.results.store import RunFolder
-    from runner.spec.model import FortioLoad, Load
+    from runner.spec.load_profile import FortioLoad, Load
 
 
 @dataclass(slots=True)

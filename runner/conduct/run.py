@@ -13,6 +13,7 @@ from runner.conduct.app import provided_app
 from runner.conduct.drivers import Drivers
 from runner.conduct.generators import announced, provided_generators
 from runner.conduct.journal import Journal, MeshAddress, NoJournal
+from runner.conduct.mending import died_during, mended
 from runner.conduct.meshes import Meshes
 from runner.conduct.plan import make_plan
 from runner.conduct.preview import checked, preview
@@ -24,7 +25,8 @@ from runner.conduct.telemetry import refuse_wrong_queries
 from runner.conduct.trial import Conductor
 from runner.errors import MeshError, MeshtrialError, OutsideError, StoppedError, StorageError
 from runner.mesh.kinds import kind_name
-from runner.results.document import Invalid, Verdict
+from runner.results.document.run import Verdict
+from runner.results.document.trial import Invalid
 from runner.results.store import RunFolder
 from runner.state import journal_home, work_directory
 
@@ -35,9 +37,9 @@ if TYPE_CHECKING:
     from runner.conduct.progress import Progress
     from runner.istio.resource import Resource
     from runner.mesh.base import Mesh
-    from runner.results.document import RunDocument
+    from runner.results.document.run import RunDocument
     from runner.spec.load import LoadedExperiment
-    from runner.spec.model import MeshChoice
+    from runner.spec.mesh import MeshChoice
 
 
 EXIT_CODES = {
@@ -264,18 +266,15 @@ def _block(order: list[TrialPlan], attempt: int, conductor: Conductor, record: R
     valid = True
     for trial in order:
         outcome = conductor.run(trial, attempt)
-        deaths = conductor.mesh.deaths()
+        deaths = died_during(conductor.mesh, outcome.evidence.window)
         validity = record.judged(trial, outcome)
         for death in deaths:
             validity.add(Invalid.PROXY_DIED, death)
         kept = record.add(trial, outcome, validity)
         progress.trial(kept)
         valid = valid and kept.valid
-        if deaths and not conductor.mesh.mend():
-            raise MeshError(
-                f"{'; '.join(deaths)} during {trial.variant.name}, block {trial.block}",
-                advice="What was measured before is in the run folder",
-            )
+        if deaths:
+            mended(conductor.mesh, deaths, f"during {trial.variant.name}, block {trial.block}")
         if outcome.crossing:
             record.abort(trial, outcome.crossing)
             raise GuardrailCrossedError

@@ -16,7 +16,7 @@ from runner.conduct.run import EXIT_CODES, RunOptions, RunResult, run
 from runner.conduct.stopping import Stopping
 from runner.conduct.trial import rfc3339
 from runner.errors import InputError, MeshtrialError, StoppedError
-from runner.results.document import Verdict
+from runner.results.document.run import Verdict
 from runner.results.redact import Redactor
 from runner.results.suite import CheckCounts, SuiteDocument, SuiteEntry
 from runner.state import work_directory
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from runner.conduct.progress import Progress
     from runner.conduct.run import Method
     from runner.errors import Problem
-    from runner.results.document import RunDocument
+    from runner.results.document.run import RunDocument
     from runner.spec.load import LoadedExperiment
 
 EXIT_ORDER = (130, 143, 129, 3, 2, 4, 1, 5, 0)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from runner.mesh.base import Mesh
     from runner.mesh.telemetry import Telemetry
     from runner.probes.prometheus import Edge
-    from runner.results.document import ControlPlane, PartUsage
+    from runner.results.document.evidence import ControlPlane, PartUsage
     from runner.results.usage import Usage
     from runner.results.window import Window
 

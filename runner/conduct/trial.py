@@ -22,9 +22,10 @@ from runner.load.base import Target, WindowPlan
 from runner.mesh.none import NO_PROXIES
 from runner.probes import access_log, istio_metrics, proxy_stats
 from runner.results.counters import by_workload, increases
-from runner.results.document import AbsentEvidence, Attestation, ProxyVersions
+from runner.results.document.attestation import Attestation, ProxyVersions
+from runner.results.document.evidence import AbsentEvidence
 from runner.results.trial import TrialFile
-from runner.spec.checks import Metric
+from runner.spec.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

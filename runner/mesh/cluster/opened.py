@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections import Counter
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from runner.errors import InputError, MeshError, Problem
 from runner.mesh.base import MeshDescription
@@ -23,12 +22,13 @@ from runner.mesh.cluster.istiod import Istiod
 from runner.mesh.cluster.kinds import Places
 from runner.mesh.cluster.lease import NamespaceLease
 from runner.mesh.cluster.logs import access_log
+from runner.mesh.cluster.mending import MEND_LIMIT, Mending, replaced, short_of
 from runner.mesh.cluster.pods import list_pods, proxy_names
 from runner.mesh.cluster.store import Store
 from runner.mesh.cluster.telemetry import ClusterTelemetry
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from runner.istio.resource import Resource
     from runner.mesh.cluster.api import Api
@@ -38,10 +38,7 @@ if TYPE_CHECKING:
     from runner.mesh.cluster.held import Held
     from runner.mesh.cluster.pods import Pod
     from runner.mesh.finding import Demands
-    from runner.spec.model import ClusterTarget
-
-MEND_LIMIT = 120.0
-"""The longest wait, in seconds, for pods in the place of those that went: an image may have to be pulled."""
+    from runner.spec.mesh import ClusterTarget
 
 
 class OpenedNamespace:
@@ -210,25 +207,52 @@ class OpenedNamespace:
         return {name for name, pod in self._pods.items() if pod.proxy_id in now and now[pod.proxy_id].uid == pod.uid}
 
     def mend(self) -> bool:
-        """Wait until Kubernetes has put ready pods in the place of those that went; whether there are as many of each as before.
+        """Wait until pods in the place of those that went do their work: they are ready and listen, and every proxy sends to them.
 
         Raises:
-            MeshError: the API server can't be asked.
+            MeshError: the API server can't be asked, or something is still missing when the wait ends; says what.
         """
-        wanted = Counter(pod.workload for pod in self.inventory.everyone if pod.proxied)
-        deadline = time.monotonic() + MEND_LIMIT
-        while not self._lease.lost and time.monotonic() < deadline:
-            ready = Counter(pod.workload for pod in self._pods_now().values() if pod.proxied and pod.ready)
-            if all(ready[workload] >= number for workload, number in wanted.items()):
+        before, names = {pod.proxy_id: pod for pod in self.inventory.everyone}, set(self._pods)
+        gone: dict[str, Pod] = {}
+        began = time.monotonic()
+        while True:
+            while (missing := short_of(before.values(), self._pods_now().values())) and not self._given_up(began):
+                time.sleep(1.0)
+            self._fleet.close()
+            self._look_around([held.resource for held in self.store.known().values()])
+            now = {pod.proxy_id: pod for pod in self.inventory.everyone}
+            came, went = replaced(before, now)
+            gone |= {pod.uid: pod for pod in went}
+            if not missing:
+                ips = frozenset(pod.ip for pod in now.values())
+                parts = (self._selectors(), came, list(gone.values()), ips)
+                missing = Mending(self.api, self._fleet, *parts, lambda: bool(self.deaths())).wait(began + MEND_LIMIT)
+            again = self.deaths()
+            if not again or self._given_up(began):
                 break
-            time.sleep(1.0)
-        names = set(self._pods)
-        self._fleet.close()
-        self._look_around([held.resource for held in self.store.known().values()])
         if self._forwarder is not None:
             self._forwarder.close()
         self._forwarder = self._address = None
-        return not self.deaths() and names == set(self._pods)
+        told = [missing, *again] if missing else again
+        if not told and names != set(self._pods):
+            told = [f"the proxies are not the same: {', '.join(sorted(names ^ set(self._pods)))}"]
+        if told:
+            raise MeshError(f"the mesh was not whole again after {time.monotonic() - began:.0f} s: {'; '.join(told)}")
+        return True
+
+    def _given_up(self, began: float) -> bool:
+        return bool(self._lease.lost) or time.monotonic() > began + MEND_LIMIT
+
+    def _selectors(self) -> list[tuple[str, str, Mapping[str, Any]]]:
+        """Namespace, name and spec of the Services before the pods."""
+        found = [
+            (held.resource.key.namespace or self.namespace, held.resource.key.name, held.resource.spec)
+            for held in self._services()
+        ]
+        gateways = [
+            (item["metadata"]["namespace"], item["metadata"]["name"], item["spec"]) for item in self.inventory.services
+        ]
+        return [*found, *gateways]
 
     def deaths(self) -> list[str]:
         """Pods that went or came, and containers that were restarted, since the mesh was opened or mended, in words."""

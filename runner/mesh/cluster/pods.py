@@ -45,6 +45,8 @@ class Pod:
         waiting: why a container can't start, in Kubernetes' words.
         ports: container ports by name.
         containers: those of the application, in order.
+        ip: its address; empty as long as it has none.
+        probed: whether the application says itself when it serves, by readinessProbes.
     """
 
     name: str
@@ -64,6 +66,8 @@ class Pod:
     waiting: str = ""
     ports: dict[str, int] = field(default_factory=dict)
     containers: tuple[str, ...] = ()
+    ip: str = ""
+    probed: bool = False
 
     @property
     def proxy_id(self) -> str:
@@ -116,6 +120,8 @@ def pod_of(item: Mapping[str, Any]) -> Pod:
             if port.get("name")
         },
         containers=tuple(item["name"] for item in spec.get("containers") or [] if item["name"] != PROXY),
+        ip=str(status.get("podIP") or ""),
+        probed=any(item.get("readinessProbe") for item in spec.get("containers") or [] if item["name"] != PROXY),
     )
 
 
