@@ -1,15 +1,16 @@
 """The same experiments on the embedded mesh and on a cluster, compared by our own block statistics: docs/fidelity.md's table.
 
-`python -m bench.fidelity [--namespace bookinfo] [EXPERIMENT...]` runs each shipped experiment on both meshes with one seed, so that the
-order of trials and the arrivals are the same, and takes one difference per block: cluster minus local. Compared is what ought to
-agree: shares of statuses and of outcomes, counters of faults per request, which request waits how long (the median, and what a fault
-adds to it). KUBECONFIG says which cluster; `make cluster-up` gives one.
+`python -m bench.fidelity [--namespace bookinfo] [--blocks N] [EXPERIMENT...]` runs each shipped experiment on both meshes with one
+seed, so that the order of trials and the arrivals are the same, and takes one difference per block: cluster minus local. Compared is
+what ought to agree: shares of statuses and of outcomes, counters of faults and those that the experiment's checks read per request,
+which request waits how long (the median, and what a fault adds to it). KUBECONFIG says which cluster; `make cluster-up` gives one.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import re
 import subprocess
 import sys
@@ -21,14 +22,21 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+from runner.analysis.evidence import TrialEvidence
+from runner.analysis.measure import measure
 from runner.analysis.signed_rank import hodges_lehmann, shift_interval
+from runner.results.counters import increases
 from runner.results.histogram import Histogram
 from runner.results.store import RunFolder
+from runner.spec.load import load_experiment
+from runner.spec.mesh import GENERATOR_CPU_VARIABLE, GENERATOR_IMAGE_VARIABLE
+from runner.spec.metrics import Metric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from runner.results.trial import TrialFile
+    from runner.spec.checks import Check
 
 PAGE = Path(__file__).parents[1] / "docs" / "fidelity.md"
 EXPERIMENTS = (
@@ -39,8 +47,13 @@ EXPERIMENTS = (
     "traffic-shifting",
     "traffic-mirroring",
     "authorization",
+    "mutual-tls",
     "circuit-breaker-fortio",
 )
+NAMESPACES = {"mutual-tls": "default"}
+"""Where an experiment runs that names its services by namespace, as the guide does."""
+RIGS = {GENERATOR_IMAGE_VARIABLE: "docker.io/local/meshtrial:1", GENERATOR_CPU_VARIABLE: "100m"}
+"""What Locust's workers in pods need on the rig's one node, where the environment says nothing else."""
 SEED = 7
 SHARE, COUNTER = 0.05, 0.05
 """Margins: five points of a share; one event in twenty requests."""
@@ -50,6 +63,7 @@ _FAULTS = re.compile(r"fault\.(delays|aborts)_injected$")
 _INBOUND = "cluster.inbound|9080||;.upstream_rq_total"
 _TABLE = re.compile(r"(<!-- fidelity -->\n)(.*)(<!-- end of fidelity -->)", re.DOTALL)
 _DONE = (0, 1, 5)
+_ONE = {"requests": "request"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +117,30 @@ def figures(trial: TrialFile) -> dict[str, Value]:
     return found
 
 
+def checked(trial: TrialFile, services: dict[str, list[str]], checks: Sequence[Check]) -> dict[str, Value]:
+    """The counters that the variant's checks read: for each request, or for each of those that a check says it should equal."""
+    evidence = TrialEvidence(
+        trial.block,
+        trial.attempt,
+        trial.variant,
+        trial.window,
+        increases=increases(trial.stats_before, trial.stats_after),
+        services=services,
+        known={proxy: frozenset(names) for proxy, names in trial.stats_after.items()},
+    )
+    found: dict[str, Value] = {}
+    for check in checks:
+        sides = [side for side in (check.metric, check.operand) if isinstance(side, Metric)]
+        for counter in [side for side in sides if side.name == "proxy" and check.variant == trial.variant]:
+            moved = measure(counter, [evidence]).value
+            of = next((side for side in sides if side.name != "proxy"), Metric("requests"))
+            total = measure(of, [evidence]).value
+            if moved is not None and total is not None:
+                each = moved / total if total else float(moved == total)
+                found[f"`{counter}` per {_ONE.get(of.name, of)}".replace("|", "\\|")] = Value(each, "per request")
+    return found
+
+
 def run(experiment: str, mesh: list[str], results: Path) -> RunFolder:
     """One run; its verdict does not matter here, only that it came to its end."""
     command = [
@@ -117,20 +155,27 @@ def run(experiment: str, mesh: list[str], results: Path) -> RunFolder:
         str(results),
         *mesh,
     ]
-    done = subprocess.run([*command, f"experiments/{experiment}.yaml"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, f"experiments/{experiment}.yaml"],
+        env={**RIGS, **os.environ},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode not in _DONE:
         raise SystemExit(f"{experiment} {' '.join(mesh)}: exit {done.returncode}\n{done.stderr[-3000:]}")
     return RunFolder.open(Path(done.stdout.strip().splitlines()[-1]))
 
 
-def trials(folder: RunFolder) -> dict[tuple[str, int], dict[str, Value]]:
+def trials(folder: RunFolder, checks: Sequence[Check]) -> dict[tuple[str, int], dict[str, Value]]:
     """By variant and block, what the last attempt showed."""
+    services = folder.document().mesh.workloads
     kept: dict[tuple[str, int], TrialFile] = {}
     for trial in folder.trials():
         place = trial.variant, trial.block
         if place not in kept or trial.attempt > kept[place].attempt:
             kept[place] = trial
-    return {place: figures(trial) for place, trial in kept.items()}
+    return {place: figures(trial) | checked(trial, services, checks) for place, trial in kept.items()}
 
 
 def added(found: dict[tuple[str, int], dict[str, Value]], baseline: str) -> None:
@@ -145,7 +190,8 @@ def added(found: dict[tuple[str, int], dict[str, Value]], baseline: str) -> None
 
 def compare(experiment: str, local: RunFolder, cluster: RunFolder) -> list[Row]:
     """One row for each figure that both showed."""
-    here, there = trials(local), trials(cluster)
+    checks = load_experiment(Path(f"experiments/{experiment}.yaml")).checks
+    here, there = trials(local, checks), trials(cluster, checks)
     names = [variant.name for variant in local.document().variants]
     added(here, names[0])
     added(there, names[0])
@@ -214,20 +260,25 @@ def write(rows: list[Row], envoys: str) -> None:
 
 def _rows_of(page: str) -> list[Row]:
     found = _TABLE.search(page)
-    lines = [line.strip("| ").split(" | ") for line in (found[2] if found else "").splitlines()]
+    lines = [
+        line.removeprefix("| ").removesuffix(" |").split(" | ") for line in (found[2] if found else "").splitlines()
+    ]
     return [Row(*cells) for cells in lines if len(cells) == len(dataclasses.fields(Row)) and cells[0] in EXPERIMENTS]
 
 
 def main() -> None:
     """Run everything and renew the page."""
     parser = argparse.ArgumentParser(prog="python -m bench.fidelity", description=__doc__)
-    parser.add_argument("--namespace", default="bookinfo")
+    parser.add_argument("--namespace", default="bookinfo", help="of Bookinfo; mutual-tls has its own")
+    parser.add_argument("--blocks", help="more of them than --quick has, where chance decides")
     parser.add_argument("experiments", nargs="*", default=list(EXPERIMENTS))
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="meshtrial-fidelity-") as folder:
         for name in given.experiments:
-            local = run(name, ["--fresh"], Path(folder) / "local")
-            cluster = run(name, ["--mesh", "cluster", "--namespace", given.namespace], Path(folder) / "cluster")
+            blocks = ["--blocks", given.blocks] if given.blocks else []
+            namespace = NAMESPACES.get(name, given.namespace)
+            local = run(name, ["--fresh", *blocks], Path(folder) / "local")
+            cluster = run(name, ["--mesh", "cluster", "--namespace", namespace, *blocks], Path(folder) / "cluster")
             envoys = f"Envoy {local.document().mesh.envoy} here, {cluster.document().mesh.envoy} there"
             rows = compare(name, local, cluster)
             write(rows, envoys)

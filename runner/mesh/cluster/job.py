@@ -15,12 +15,14 @@ from runner.mesh.cluster.pods import LOAD_FROM
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from runner.spec.model import GeneratorPods
+    from runner.spec.mesh import GeneratorPods
 
 GENERATOR = "meshtrial.dev/generator"
 """Label of the pods, and of the Job: the Job's name."""
 MANAGED_BY = {"app.kubernetes.io/managed-by": "meshtrial"}
 CONTAINER = "generator"
+CPU = "1"
+"""Request for each pod where nobody says another one: what one Locust process can use."""
 DEADLINE = 24 * 3600
 """Seconds; the last resort against a Job that nobody removes."""
 TTL = 60
@@ -187,7 +189,7 @@ def _container(command: Sequence[str], image: str, pods: GeneratorPods, *, sidec
         "command": list(command),
         "workingDir": "/tmp",  # noqa: S108 - of the pod
         "env": [{"name": key, "value": value} for key, value in environ.items()],
-        "resources": {"requests": {"cpu": pods.cpu, "memory": pods.memory}, "limits": {"memory": pods.memory}},
+        "resources": {"requests": {"cpu": pods.cpu or CPU, "memory": pods.memory}, "limits": {"memory": pods.memory}},
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,

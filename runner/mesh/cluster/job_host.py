@@ -19,7 +19,8 @@ from runner.mesh.cluster.inside import FRONT, workload_pod
 from runner.mesh.cluster.job import CONTAINER, GENERATOR, OUTSIDE, Place, job_body, place_of
 from runner.mesh.cluster.job_pods import job_resource
 from runner.mesh.cluster.remote import tunnel_line
-from runner.spec.model import GATEWAY_NAMES, GENERATOR_IMAGE_VARIABLE
+from runner.spec.load_profile import GATEWAY_NAMES
+from runner.spec.mesh import GENERATOR_CPU_VARIABLE, GENERATOR_IMAGE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from runner.mesh.cluster.api import Api
     from runner.mesh.cluster.inventory import Inventory
     from runner.mesh.cluster.job_pods import Jobs
-    from runner.spec.model import GeneratorPods
+    from runner.spec.mesh import GeneratorPods
 
 _IDLE = 300
 """Seconds that a pod waits for a run that says nothing any more, beyond what the run may wait for its pods."""
@@ -80,7 +81,8 @@ def plan_job(
         )
     name = f"meshtrial-load-{secrets.token_hex(4)}"
     command = (*hold, str(int(pods.wait) + _IDLE))
-    body = job_body(name, jobs.namespace, number, command, image, pods, place, _selected(avoid))
+    sized = pods.model_copy(update={"cpu": pods.cpu or os.environ.get(GENERATOR_CPU_VARIABLE)})
+    body = job_body(name, jobs.namespace, number, command, image, sized, place, _selected(avoid))
     return Generators(job_resource(body, jobs.api.context), image, number, source, notes)
 
 

@@ -15,7 +15,7 @@ from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.job import CONTAINER, GENERATOR, MANAGED_BY
 from runner.mesh.cluster.objects import MEMO
 from runner.mesh.cluster.pods import PROXY
-from runner.yamlfile import Document
+from runner.yamlfile.documents import Document
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -182,7 +182,7 @@ class Jobs:
             for condition in (pod.get("status") or {}).get("conditions") or []:
                 if condition["type"] == "PodScheduled" and condition["status"] == "False":
                     why = f"no node takes it: {condition.get('message') or condition.get('reason')}"
-                    advice = "Ask for less (mesh.cluster.generators.cpu, memory), or for fewer workers"
+                    advice = "Ask for less (mesh.cluster.generators.cpu or $MESHTRIAL_GENERATOR_CPU, memory), or for fewer workers"
                     return _unready(pod, why, advice)
             waiting = [entry for state in _states(pod) if (entry := (state.get("state") or {}).get("waiting"))]
             if waiting:
