@@ -16,18 +16,12 @@ import numpy as np
 from runner.analysis.analyse import analyse
 from runner.analysis.evidence import TrialEvidence
 from runner.analysis.figures import figures
-from runner.results.document import (
-    AccessLogEntry,
-    Attestation,
-    Edge,
-    GeneratorRecord,
-    Latency,
-    ManifestRecord,
-    MeshRecord,
-    ProxyVersions,
-    RunDocument,
-    TrialRecord,
-)
+from runner.results.document.attestation import Attestation, ProxyVersions
+from runner.results.document.evidence import AccessLogEntry, Edge
+from runner.results.document.figures import Latency
+from runner.results.document.manifest import ManifestRecord
+from runner.results.document.run import MeshRecord, RunDocument
+from runner.results.document.trial import GeneratorRecord, TrialRecord
 from runner.results.histogram import Histogram, bucket_of
 from runner.results.store import RunFolder
 from runner.results.trial import TrialFile

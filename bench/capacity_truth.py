@@ -36,7 +36,7 @@ from runner.load.base import Target, WindowPlan
 from runner.load.drivers import make_driver
 from runner.spec.checks import parse_objective
 from runner.spec.load import Overrides, load_experiment
-from runner.spec.model import Arrivals, Load
+from runner.spec.load_profile import Arrivals, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

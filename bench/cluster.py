@@ -16,7 +16,7 @@ from bench.measure import say
 from runner.istio.load import parse_manifests
 from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.mesh import ClusterMesh
-from runner.spec.model import ClusterTarget
+from runner.spec.mesh import ClusterTarget
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,7 +18,7 @@ from bench.dead_time import EXPERIMENT, LOADFILE, PHASES, RULE, TOTAL, WHAT, in_
 from bench.measure import Result, Series, ratio, series, side_by_side
 from runner.mesh.cluster.app import app_resources
 from runner.mesh.cluster.mesh import ClusterMesh
-from runner.spec.model import ClusterTarget
+from runner.spec.mesh import ClusterTarget
 
 if TYPE_CHECKING:
     from bench.measure import Sample

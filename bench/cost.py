@@ -27,7 +27,7 @@ from bench.cpu import cpu_seconds, ordinary
 from bench.measure import Result, Sample, Series, Table, figure, ratio, series, side_by_side
 from runner.load.base import Target, WindowPlan
 from runner.load.drivers import make_driver
-from runner.spec.model import Arrivals, Load
+from runner.spec.load_profile import Arrivals, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

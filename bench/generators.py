@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from runner.load.base import Target, WindowPlan
 from runner.load.drivers import make_driver
 from runner.results.histogram import Histogram
-from runner.spec.model import Arrivals, Load
+from runner.spec.load_profile import Arrivals, Load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

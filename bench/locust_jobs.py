@@ -25,7 +25,7 @@ from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.mesh import ClusterMesh
 from runner.results.store import RunFolder
 from runner.spec.load import load_experiment
-from runner.spec.model import GENERATOR_IMAGE_VARIABLE
+from runner.spec.mesh import GENERATOR_IMAGE_VARIABLE
 
 if TYPE_CHECKING:
     from bench.measure import Sample

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
-    from runner.results.document import RunDocument
+    from runner.results.document.run import RunDocument
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "guide" / "measuring.md"

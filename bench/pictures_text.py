@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from runner.report import words
 
 if TYPE_CHECKING:
-    from runner.results.document import RunDocument
+    from runner.results.document.run import RunDocument
 
 
 def loops_caption(document: RunDocument) -> str:

@@ -12,7 +12,8 @@ import numpy as np
 from runner.analysis.capacity_trial import Hopeless, judge_trial, planned_in, without_lead
 from runner.analysis.capacity_types import Proposal, Trial
 from runner.analysis.evidence import TrialEvidence
-from runner.analysis.validity import ValidityInput, judge
+from runner.analysis.validity import judge
+from runner.analysis.validity_types import ValidityInput
 from runner.results.window import Second, Window
 
 if TYPE_CHECKING:

@@ -30,7 +30,7 @@ from bench.cpu import cpu_seconds, ordinary
 from bench.measure import Result, Sample, Series, ratio, series, side_by_side
 from runner.load.base import Target, WindowPlan
 from runner.load.drivers import make_driver
-from runner.spec.model import Load
+from runner.spec.load_profile import Load
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -30,7 +30,7 @@ from bench.measure import Result, Table, say
 from bench.wrong_passes_cases import BASE, CASES, QUICK, Case
 from bench.wrong_passes_peers import INSTALLS, Answer, Place, chaos_toolkit, k6, meshtrial, program, taurus
 from runner.state import meshes_home
-from runner.yamlfile import to_yaml
+from runner.yamlfile.dialect import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.command import MESHTRIAL
 from bench.wrong_passes_cases import BASE, DELAY, LIMIT, Case
-from runner.yamlfile import to_yaml
+from runner.yamlfile.dialect import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -68,7 +68,7 @@ def work_directory() -> Iterator[Path]:
         ) from None
     try:
         for other in home.iterdir():
-            if other != path and not other.name.startswith(".") and not _is_held(other):
+            if other != path and not other.name.startswith(".") and not is_locked(other / ".lock"):
                 shutil.rmtree(other, ignore_errors=True)
         yield path
     finally:
@@ -76,9 +76,10 @@ def work_directory() -> Iterator[Path]:
         os.close(lock)
 
 
-def _is_held(folder: Path) -> bool:
+def is_locked(path: Path) -> bool:
+    """Whether some living process holds a lock on a file; a file that is not there is not locked."""
     try:
-        lock = os.open(folder / ".lock", os.O_RDWR)
+        lock = os.open(path, os.O_RDWR)
     except OSError:
         return False
     try:

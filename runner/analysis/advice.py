@@ -14,7 +14,7 @@ from runner.analysis.intervals import clopper_pearson
 from runner.analysis.words import counted
 
 if TYPE_CHECKING:
-    from runner.analysis.measure import Measured
+    from runner.analysis.measured import Measured
 
 POWER_Z = 0.84
 """The normal quantile of 80 %."""

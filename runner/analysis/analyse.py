@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from runner.analysis.checks import ComparisonKey, deciding_comparisons, evaluate, gating_comparisons, no_trial
-from runner.analysis.compare import compare, scale_of
+from runner.analysis.compare import compare
 from runner.analysis.evidence import counting
 from runner.analysis.figures import QUANTILES, figures_of
 from runner.analysis.frames import counters_frame
@@ -16,17 +16,19 @@ from runner.analysis.phase_words import detected_words, recovered_words
 from runner.analysis.signed_rank import holm
 from runner.analysis.tally import Tally
 from runner.analysis.verdict import headline, unproven, verdict
-from runner.analysis.words import Scale
-from runner.results.document import Interval, PhaseRecord, PhasesRecord, VariantRecord, Verdict
-from runner.spec.checks import Metric
-from runner.spec.metrics import PHASES
+from runner.analysis.words import Scale, scale_of
+from runner.results.document.figures import Interval
+from runner.results.document.phases import PhaseRecord, PhasesRecord
+from runner.results.document.run import Verdict
+from runner.results.document.variant import VariantRecord
+from runner.spec.metrics import PHASES, Metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.analysis.evidence import TrialEvidence
-    from runner.analysis.measure import Measured
-    from runner.results.document import CheckRecord, ComparisonRecord
+    from runner.analysis.measured import Measured
+    from runner.results.document.checks import CheckRecord, ComparisonRecord
     from runner.spec.checks import Check
 
 DESCRIBED = ("p50", "p95", "p99", "mean", "error_rate")

@@ -6,22 +6,23 @@ from typing import TYPE_CHECKING
 
 from runner.analysis.analyse import Analysis, variant_record
 from runner.analysis.capacity_sum import hull, together
-from runner.analysis.capacity_words import rates
+from runner.analysis.capacity_words import capacity_phrases
 from runner.analysis.checks import deciding_comparisons, evaluate
 from runner.analysis.compare import compare
 from runner.analysis.evidence import counting
 from runner.analysis.gating import ComparisonKey, gating_comparisons
 from runner.analysis.signed_rank import holm
 from runner.analysis.verdict import verdict
-from runner.analysis.words import change, change_spread, number
-from runner.results.document import Verdict
-from runner.spec.checks import Metric
+from runner.results.document.run import Verdict
+from runner.spec.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.analysis.evidence import TrialEvidence
-    from runner.results.document import ComparisonRecord, Interval, VariantRecord
+    from runner.results.document.checks import ComparisonRecord
+    from runner.results.document.figures import Interval
+    from runner.results.document.variant import VariantRecord
     from runner.spec.checks import Check
 
 CAPACITY = Metric("capacity")
@@ -87,25 +88,7 @@ def _headline(variants: Sequence[VariantRecord], comparisons: Sequence[Compariso
     """The answer: `v1 keeps ... up to 412/s (402 to 421/s); v3 up to 371/s (362 to 380/s), 10 % lower than v1`."""
     parts = []
     for place, variant in enumerate(variants):
-        who = f"{variant.name} keeps {objective}" if not place else variant.name
-        found = variant.capacity
-        if not found:
-            parts.append(f"{variant.name}: no capacity found")
-            continue
-        text = f"{who} up to {number(found['rate'])}/s ({rates(found['low'], found['high'])})"
-        base = variants[0]
-        if place and base.capacity:
-            text += f", {_against(variant, base, comparisons)}"
-        parts.append(text)
+        who = variant.name if place else f"{variant.name} keeps {objective}"
+        texts = ", ".join(capacity_phrases(variant, variants, comparisons))
+        parts.append(f"{who} {texts}" if variant.capacity else f"{variant.name}: {texts}")
     return "; ".join(parts) + "."
-
-
-def _against(variant: VariantRecord, base: VariantRecord, comparisons: Sequence[ComparisonRecord]) -> str:
-    record = next((r for r in comparisons if (r.variant, r.baseline) == (variant.name, base.name)), None)
-    if record is None or record.estimate is None:
-        return f"not compared with {base.name}"
-    than = "the same as" if change(record.estimate) == "unchanged" else f"{change(record.estimate)} than"
-    if record.low is None or record.high is None:
-        return f"{than} {base.name} in so few searches, not decided"
-    undecided = ", not decided" if record.outcome == "inconclusive" else ""
-    return f"{than} {base.name} ({change_spread(record.low, record.high)}{undecided})"

@@ -12,7 +12,7 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from runner.analysis.signed_rank import hodges_lehmann, shift_interval
-from runner.results.document import Interval
+from runner.results.document.figures import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

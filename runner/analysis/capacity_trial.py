@@ -23,19 +23,20 @@ from runner.analysis.capacity_fit import CAP
 from runner.analysis.capacity_types import Outcome
 from runner.analysis.decide import exactly
 from runner.analysis.measure import measure
+from runner.analysis.steadiness import second_medians
 from runner.analysis.tally import tally_window
-from runner.analysis.validity import second_medians
 from runner.analysis.words import number, quantity
-from runner.results.document import Invalid
+from runner.results.document.trial import Invalid
 from runner.results.window import Cell, Second, Window
-from runner.spec.checks import Operator, Unit
+from runner.spec.metrics import Operator, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from runner.analysis.evidence import TrialEvidence
-    from runner.analysis.validity import Validity
-    from runner.spec.checks import Condition, Metric
+    from runner.analysis.validity_types import Validity
+    from runner.spec.checks import Condition
+    from runner.spec.metrics import Metric
 
 BEHIND = 0.05
 """Growth of the median response, in seconds per second, from which a service is falling behind without any latency limit: it

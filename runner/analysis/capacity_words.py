@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.analysis.capacity_types import Ending, Outcome
-from runner.analysis.words import number
-from runner.results.document import Invalid
+from runner.analysis.words import change, change_spread, number
+from runner.results.document.trial import Invalid
 from runner.units import format_duration, format_rate, format_share
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.analysis.capacity_types import Found, Goal
-    from runner.results.document import CapacityStep
+    from runner.results.document.capacity import CapacityStep
+    from runner.results.document.checks import ComparisonRecord
+    from runner.results.document.variant import VariantRecord
 
 _GENERATOR = {Invalid.GENERATOR_CPU, Invalid.LAG, Invalid.RATE_MISSED, Invalid.NO_TRAFFIC}
 
@@ -21,6 +23,36 @@ _GENERATOR = {Invalid.GENERATOR_CPU, Invalid.LAG, Invalid.RATE_MISSED, Invalid.N
 def rates(low: float, high: float) -> str:
     """Two bounds in one unit: `402 to 421/s`."""
     return f"{number(low)} to {number(high)}/s"
+
+
+def capacity_phrases(
+    variant: VariantRecord, variants: Sequence[VariantRecord], comparisons: Sequence[ComparisonRecord]
+) -> list[str]:
+    """What one variant keeps, and how that is to the baseline: `up to 371/s (362 to 380/s)`, `10 % lower than v1 (8 to 12 %)`.
+
+    Args:
+        variant: one of the run's.
+        variants: all of them, the baseline first.
+        comparisons: of the run.
+    """
+    found, base = variant.capacity, variants[0]
+    if not found:
+        return ["no capacity found"]
+    texts = [f"up to {number(found['rate'])}/s ({rates(found['low'], found['high'])})"]
+    if variant.name != base.name and base.capacity:
+        texts.append(_against(variant, base, comparisons))
+    return texts
+
+
+def _against(variant: VariantRecord, base: VariantRecord, comparisons: Sequence[ComparisonRecord]) -> str:
+    record = next((r for r in comparisons if (r.variant, r.baseline) == (variant.name, base.name)), None)
+    if record is None or record.estimate is None:
+        return f"not compared with {base.name}"
+    than = "the same as" if change(record.estimate) == "unchanged" else f"{change(record.estimate)} than"
+    if record.low is None or record.high is None:
+        return f"{than} {base.name} in so few searches, not decided"
+    undecided = ", not decided" if record.outcome == "inconclusive" else ""
+    return f"{than} {base.name} ({change_spread(record.low, record.high)}{undecided})"
 
 
 def search_sentence(found: Found, goal: Goal, objective: str, steps: Sequence[CapacityStep]) -> str:

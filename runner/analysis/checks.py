@@ -15,17 +15,18 @@ from runner.analysis.compare import Pairs, confident
 from runner.analysis.decide import Decision, against_metric, against_value, side
 from runner.analysis.evidence import counting, latest, lost_blocks, paired
 from runner.analysis.gating import ComparisonKey, gating_comparisons, key_of, scale_for, step_down
-from runner.analysis.measure import Measured, measure
+from runner.analysis.measure import measure
+from runner.analysis.measured import Measured
 from runner.analysis.signed_rank import blocks_for
 from runner.analysis.words import Scale, change, change_spread, counted, listing, margin_words, quantity, signed
-from runner.results.document import CheckRecord
-from runner.spec.checks import Metric, Operator, Quantity, Unit
+from runner.results.document.checks import CheckRecord
+from runner.spec.metrics import Metric, Operator, Quantity, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from runner.analysis.evidence import TrialEvidence
-    from runner.results.document import ComparisonRecord
+    from runner.results.document.checks import ComparisonRecord
     from runner.spec.checks import Check
 
 UNANSWERED = 0.01

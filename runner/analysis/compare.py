@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Literal
 from runner.analysis.advice import more_blocks
 from runner.analysis.evidence import paired
 from runner.analysis.intervals import clopper_pearson
-from runner.analysis.measure import count_of, measure, total_of
+from runner.analysis.measure import measure
+from runner.analysis.shares import count_of, total_of
 from runner.analysis.signed_rank import ALPHA, blocks_to_decide, hodges_lehmann, p_value, shift_interval
-from runner.analysis.words import Scale, change, change_spread, counted, margin_words, metric_words
-from runner.results.document import ComparisonRecord
+from runner.analysis.words import Scale, change, change_spread, counted, margin_words, metric_words, scale_of
+from runner.results.document.checks import ComparisonRecord
 from runner.spec.checks import blocks_needed
 from runner.spec.comparable import requests_needed
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.analysis.evidence import TrialEvidence
-    from runner.spec.checks import Metric
+    from runner.spec.metrics import Metric
 
 Outcome = Literal["better", "worse", "different", "equivalent", "inconclusive"]
 
@@ -59,11 +60,6 @@ class Pairs:
         if self.scale is not Scale.RELATIVE:
             return shown
         return math.log1p(shown) if shown > -1 else -math.inf
-
-
-def scale_of(metric: Metric) -> Scale:
-    """In what two variants differ by a metric: shares of requests by points, all else relatively."""
-    return Scale.POINTS if metric.name in {"error_rate", "status", "outcome"} else Scale.RELATIVE
 
 
 def difference(

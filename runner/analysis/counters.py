@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.analysis.evidence import TrialEvidence
-    from runner.spec.checks import Metric
+    from runner.spec.metrics import Metric
 
 _MADE_WHEN_USED = re.compile(r"(?:(?:external|internal|canary|retry)\.)?(\w+_rq)_(?:\d{3}|\dxx)$")
 """Counters that Envoy makes when they first count: their absence means zero where others of the same cluster or listener
@@ -26,6 +26,8 @@ are there, that of any other a name that does not exist."""
 
 _REPEATED_UNDER = ("external", "internal", "canary", "retry")
 _STANDARD_METRIC = re.compile(r"(?:^|_|\.)istio_")
+
+_NOT_KEPT = "; if it is spelled right, it never came up, or the sidecar does not keep it: on a cluster, --add-stats has it kept for the run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +126,7 @@ def read_counter(metric: Metric, trials: Sequence[TrialEvidence]) -> Reading:
                 "write more of the name",
             )
     if not names and known_names and not _exists(stat, known_names, is_regex=is_regex):
-        return Reading(None, missing=f"the proxy of {who} has no counter `{stat}`{_meant(stat, known_names)}")
+        meant = _meant(stat, known_names) or _NOT_KEPT
+        return Reading(None, missing=f"the proxy of {who} has no counter `{stat}`{meant}")
     value = sum(part.get(name, 0) for part in parts for name in names)
     return Reading(value, names=tuple(names), note="" if names else f"no counter `{stat}` of {who} moved")

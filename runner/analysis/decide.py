@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Literal
 from runner.analysis.advice import blocks_to_clear, blocks_to_tell_apart, more_blocks
 from runner.analysis.intervals import CONFIDENCE, clopper_pearson
 from runner.analysis.words import quantity, spread
-from runner.spec.checks import Operator, Unit
+from runner.spec.metrics import Operator, Unit
 
 if TYPE_CHECKING:
-    from runner.analysis.measure import Measured
+    from runner.analysis.measured import Measured
 
 Outcome = Literal["held", "failed", "inconclusive"]
 

@@ -12,9 +12,11 @@ from runner.results.phases import part_of, spans
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.results.document import Interval, Switches
+    from runner.results.document.figures import Interval
+    from runner.results.document.phases import Switches
     from runner.results.window import Window
-    from runner.spec.checks import Condition, Metric
+    from runner.spec.checks import Condition
+    from runner.spec.metrics import Metric
 
 
 @dataclass

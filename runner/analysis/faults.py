@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from runner.istio.faults import ExpectedFault
-    from runner.results.document import Edge
+    from runner.results.document.evidence import Edge
 
 FAULT_STATS = {"delay": "fault.delays_injected", "abort": "fault.aborts_injected"}
 """By kind of fault, the ending of Envoy's counter that moves when one is injected."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.analysis.tally import Tally, tally_window
-from runner.results.document import Figures, Latency
+from runner.results.document.figures import Figures, Latency
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,15 +11,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.analysis.compare import compare, scale_of
-from runner.analysis.words import Scale
-from runner.spec.checks import Metric, Operator, Quantity, Unit
+from runner.analysis.compare import compare
+from runner.analysis.words import Scale, scale_of
+from runner.spec.metrics import Metric, Operator, Quantity, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from runner.analysis.evidence import TrialEvidence
-    from runner.results.document import ComparisonRecord
+    from runner.results.document.checks import ComparisonRecord
     from runner.spec.checks import Check
 
 

@@ -28,7 +28,7 @@ import numpy as np
 from scipy import stats
 
 from runner.analysis.luck import Luck
-from runner.results.document import Interval
+from runner.results.document.figures import Interval
 from runner.results.histogram import Histogram, bucket_width
 
 if TYPE_CHECKING:

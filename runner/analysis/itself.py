@@ -11,18 +11,19 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.analysis.analyse import DESCRIBED, Analysis, variant_record
-from runner.analysis.compare import compare, scale_of
+from runner.analysis.compare import compare
 from runner.analysis.evidence import lost_blocks, paired
 from runner.analysis.verdict import metric_of, verdict
-from runner.analysis.words import change_spread, counted, listing, margin_words, metric_words
-from runner.results.document import Verdict
-from runner.spec.checks import Metric, blocks_needed
+from runner.analysis.words import change_spread, counted, listing, margin_words, metric_words, scale_of
+from runner.results.document.run import Verdict
+from runner.spec.checks import blocks_needed
+from runner.spec.metrics import Metric
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.analysis.evidence import TrialEvidence
-    from runner.results.document import ComparisonRecord
+    from runner.results.document.checks import ComparisonRecord
 
 FIRST = ("p50", "error_rate")
 """Metrics that are looked at before the other described ones."""

@@ -11,7 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from runner.istio.faults import ExpectedFault
-    from runner.results.document import Attestation, Edge
+    from runner.results.document.attestation import Attestation
+    from runner.results.document.evidence import Edge
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.analysis.words import quantity
-from runner.spec.checks import Unit
+from runner.spec.metrics import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.analysis.measure import Measured
-    from runner.results.document import PhaseRecord, VariantRecord
+    from runner.analysis.measured import Measured
+    from runner.results.document.phases import PhaseRecord
+    from runner.results.document.variant import VariantRecord
 
 
 def detected_words(measured: Measured) -> str:
@@ -38,23 +39,23 @@ def phases_headline(variants: Sequence[VariantRecord]) -> str | None:
     Returns:
         One sentence; None for any other run.
     """
-    told = [text for variant in variants if (text := _told(variant))]
+    told = [f"{variant.name}: {', '.join(texts)}" for variant in variants if (texts := phase_phrases(variant))]
     return "; ".join(told) + "." if told else None
 
 
-def _told(variant: VariantRecord) -> str:
+def phase_phrases(variant: VariantRecord) -> list[str]:
+    """What one variant's phases came to, a phrase for each figure; none for a variant without phases."""
     phases = variant.phases
     if phases is None or not phases.parts:
-        return ""
-    p95 = ", ".join(f"{_p95(part)} {part.name}" for part in phases.parts)
-    text = f"{variant.name}: p95 {p95}"
+        return []
+    texts = [f"p95 {', '.join(f'{_p95(part)} {part.name}' for part in phases.parts)}"]
     failed = [part for part in phases.parts if part.errors]
     if failed:
-        text += f", errors {', '.join(f'{quantity(part.error_rate, Unit.SHARE)} {part.name}' for part in failed)}"
+        texts.append(f"errors {', '.join(f'{quantity(part.error_rate, Unit.SHARE)} {part.name}' for part in failed)}")
     for interval, words in ((phases.time_to_detect_s, "broken after"), (phases.time_to_recover_s, "recovered after")):
         if interval is not None and interval.estimate is not None:
-            text += f", {words} {quantity(interval.estimate * 1000, Unit.MILLISECONDS)}"
-    return text
+            texts.append(f"{words} {quantity(interval.estimate * 1000, Unit.MILLISECONDS)}")
+    return texts
 
 
 def _p95(part: PhaseRecord) -> str:

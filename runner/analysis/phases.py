@@ -12,18 +12,20 @@ from math import floor
 from typing import TYPE_CHECKING
 
 from runner.analysis.decide import exactly
+from runner.analysis.shares import count_of, total_of
 from runner.analysis.tally import tally_window
 from runner.analysis.words import counted, quantity
 from runner.results.phases import spans
-from runner.spec.checks import Unit
+from runner.spec.metrics import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from runner.analysis.tally import Tally
-    from runner.results.document import Switches
+    from runner.results.document.phases import Switches
     from runner.results.window import Window
-    from runner.spec.checks import Condition, Metric
+    from runner.spec.checks import Condition
+    from runner.spec.metrics import Metric
 
 IN_A_ROW = 3
 """Seconds that keep the objective one after the other before it counts as kept again (and as kept before the switch)."""
@@ -83,19 +85,10 @@ def _value(metric: Metric, tally: Tally, *, as_share: bool) -> float | None:
             return response.greatest / 1000
         value = response.mean if metric.quantile is None else response.quantile(metric.quantile)
         return None if value is None else value / 1000
-    argument = metric.argument or ""
-    count = {
-        "requests": tally.requests,
-        "rate": tally.requests,
-        "errors": tally.errors,
-        "error_rate": tally.errors,
-        "dropped": tally.dropped,
-        "status": tally.status.get(argument, 0),
-        "outcome": tally.outcomes.get(argument, 0),
-    }[metric.name]
+    count = tally.requests if metric.name == "rate" else count_of(metric, tally)
     if metric.name != "error_rate" and not as_share:
         return float(count)
-    total = tally.due if metric.name == "dropped" else tally.requests
+    total = total_of(metric, tally)
     return count / total if total else None
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.analysis.words import listing, quantity
-from runner.spec.checks import Unit
+from runner.spec.metrics import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.results.document import VariantRecord
+    from runner.results.document.variant import VariantRecord
 
 _LEAST = 3
 """Variants of one family from which a list of values reads better than each against the baseline."""
@@ -29,20 +29,36 @@ def sweep_headline(variants: Sequence[VariantRecord]) -> str | None:
         One sentence, such as `By timeout (0.2s, 0.5s, 2s): p95 464 ms, 1.04 s, 1.1 s; error rate 0 %`; None for any
         other run.
     """
-    swept = [variant for variant in variants if variant.matrix]
+    variable = swept(variants)
+    if variable is None:
+        return None
+    family = [variant for variant in variants if variant.matrix]
     plain = [variant for variant in variants if not variant.matrix]
-    if len(swept) < _LEAST or len({(variant.family, *variant.matrix) for variant in swept}) > 1:
-        return None
-    if len(swept[0].matrix) > 1 or plain not in ([], [variants[0]]):
-        return None
-    variable = next(iter(swept[0].matrix))
-    values = listing([variant.matrix[variable] for variant in swept], len(swept))
-    parts = [f"p95 {_row(swept, _p95)}", f"error rate {_row(swept, _errors)}"]
-    parts += [f"`{label}` {_row(swept, _share_of(label))}" for label in _labels(swept)]
+    values = listing([variant.matrix[variable] for variant in family], len(family))
+    parts = [f"p95 {_row(family, _p95)}", f"error rate {_row(family, _errors)}"]
+    parts += [f"`{label}` {_row(family, _share_of(label))}" for label in _labels(family)]
     text = f"By {variable} ({values}): {'; '.join(parts)}"
     if plain:
         text += f". The baseline {plain[0].name} has p95 {_p95(plain[0])} and error rate {_errors(plain[0])}"
     return f"{text}."
+
+
+def swept(variants: Sequence[VariantRecord]) -> str | None:
+    """The one matrix variable of a run whose variants, but for the baseline, are one family of it; None for any other run."""
+    family = [variant for variant in variants if variant.matrix]
+    plain = [variant for variant in variants if not variant.matrix]
+    if len(family) < _LEAST or len({(variant.family, *variant.matrix) for variant in family}) > 1:
+        return None
+    if len(family[0].matrix) > 1 or plain not in ([], [variants[0]]):
+        return None
+    return next(iter(family[0].matrix))
+
+
+def sweep_phrases(variant: VariantRecord, variants: Sequence[VariantRecord]) -> list[str]:
+    """One variant's part of a sweep, a phrase for each figure; `variants` are all of the run."""
+    labels = _labels([one for one in variants if one.matrix])
+    shares = [f"`{label}` {_share_of(label)(variant)}" for label in labels]
+    return [f"p95 {_p95(variant)}", f"error rate {_errors(variant)}", *shares]
 
 
 def _row(variants: Sequence[VariantRecord], text: Callable[[VariantRecord], str]) -> str:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.analysis.compare import scale_of
-from runner.analysis.words import change, change_spread, counted, metric_words, number, quantity
-from runner.results.document import Verdict
-from runner.spec.checks import Metric, Unit
-from runner.spec.metrics import PHASES
+from runner.analysis.words import change, change_spread, counted, metric_words, number, quantity, scale_of
+from runner.results.document.run import Verdict
+from runner.spec.metrics import PHASES, Metric, Unit
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from runner.results.document import CheckRecord, ComparisonRecord, Figures, VariantRecord
+    from runner.results.document.checks import CheckRecord, ComparisonRecord
+    from runner.results.document.figures import Figures
+    from runner.results.document.variant import VariantRecord
     from runner.spec.checks import Check
 
 _MOSTLY = 0.5
@@ -188,43 +188,70 @@ def headline(
         return _alone(baseline, checks)
     parts = []
     for variant in others:
+        loops = (loop_words(variant) if variant.closed_loop is not baseline.closed_loop else "", loop_words(baseline))
         if not variant.requests or not baseline.requests:
-            lacking = baseline if not baseline.requests else variant
-            parts.append(
-                f"{variant.name} against {baseline.name}: not compared, {lacking.name} has no valid trial with requests"
-            )
-            continue
-        mine = [r for r in comparisons if r.variant == variant.name and r.baseline == baseline.name]
-        chosen = [r for r in mine if r.gating]
-        by_name = _by_request_name(variant, baseline)
-        described = {"error_rate"} if by_name else {"p50", "error_rate"}
-        chosen += [r for r in mine if r.metric in described and r.request is None and r not in chosen]
-        if variant.closed_loop != baseline.closed_loop:
-            by_name = ["latencies not compared, as one is an open loop and the other a closed one"]
-            chosen = [record for record in chosen if not metric_of(record).is_latency]
-        texts = by_name + [_compared(record, variant, baseline) for record in chosen]
-        own = "" if variant.closed_loop is baseline.closed_loop else _loop(variant)
-        loop = _loop(baseline)
-        parts.append(
-            f"{variant.name}{own} against {baseline.name}{loop}: "
-            + ", ".join(texts + _labels(variant, baseline, checks))
-        )
+            loops = ("", "")
+        against = f"{variant.name}{loops[0]} against {baseline.name}{loops[1]}"
+        parts.append(f"{against}: {', '.join(phrases(variant, baseline, comparisons, checks))}")
     return "; ".join(parts) + "."
+
+
+def phrases(
+    variant: VariantRecord,
+    baseline: VariantRecord,
+    comparisons: Sequence[ComparisonRecord],
+    checks: Sequence[Check] = (),
+    *,
+    shares_first: bool = False,
+) -> list[str]:
+    """What a variant changed, a phrase for each metric.
+
+    Args:
+        variant: the variant.
+        baseline: what it is held against.
+        comparisons: of the run.
+        checks: of the run, for what they ask about.
+        shares_first: whether what responses showed comes before what no check rests on, and a label that went is left out where
+            another one came in its place.
+    """
+    if not variant.requests or not baseline.requests:
+        lacking = baseline if not baseline.requests else variant
+        return [f"not compared, {lacking.name} has no valid trial with requests"]
+    mine = [r for r in comparisons if r.variant == variant.name and r.baseline == baseline.name]
+    gating = [r for r in mine if r.gating]
+    by_name = _by_request_name(variant, baseline)
+    described = {"error_rate"} if by_name else {"p50", "error_rate"}
+    others = [r for r in mine if r.metric in described and r.request is None and r not in gating]
+    if variant.closed_loop != baseline.closed_loop:
+        by_name = ["latencies not compared, as one is an open loop and the other a closed one"]
+        gating, others = ([r for r in part if not metric_of(r).is_latency] for part in (gating, others))
+    asked, described_too = ([_compared(record, variant, baseline) for record in part] for part in (gating, others))
+    labels = _labels(variant, baseline, checks)
+    if not shares_first:
+        return [*by_name, *asked, *described_too, *labels]
+    came = [text for text in labels if not text.startswith("0 % ")]
+    return [*asked, *(came or labels), *by_name, *described_too]
 
 
 def _alone(variant: VariantRecord, checks: Sequence[Check]) -> str:
     """The headline of a run with one variant."""
     if not variant.requests:
         return f"{variant.name}: no valid trial with requests."
+    return f"{variant.name}{loop_words(variant)}: " + ", ".join(alone(variant) + _labels(variant, None, checks)) + "."
+
+
+def alone(variant: VariantRecord) -> list[str]:
+    """What a variant is by itself, a phrase for each figure."""
+    if not variant.requests:
+        return ["no valid trial with requests"]
     texts = [f"{number(variant.rate)} requests/s"]
     if variant.latency_ms.p50 is not None:
         texts.append(f"median response {quantity(variant.latency_ms.p50, Unit.MILLISECONDS)}")
     if variant.latency_ms.p95 is not None:
         texts.append(f"p95 {quantity(variant.latency_ms.p95, Unit.MILLISECONDS)}")
-    texts.append(f"error rate {quantity(variant.error_rate, Unit.SHARE)}")
-    return f"{variant.name}{_loop(variant)}: " + ", ".join(texts + _labels(variant, None, checks)) + "."
+    return [*texts, f"error rate {quantity(variant.error_rate, Unit.SHARE)}"]
 
 
-def _loop(variant: VariantRecord) -> str:
+def loop_words(variant: VariantRecord) -> str:
     """A closed loop's latencies say so wherever they stand."""
     return " (closed loop)" if variant.closed_loop else ""

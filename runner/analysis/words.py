@@ -6,12 +6,12 @@ import math
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from runner.spec.checks import Unit
+from runner.spec.metrics import Unit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.spec.checks import Metric
+    from runner.spec.metrics import Metric
 
 
 class Scale(StrEnum):
@@ -35,6 +35,11 @@ _NAMES = {
     "time_to_detect": "time to detect",
     "time_to_recover": "time to recover",
 }
+
+
+def scale_of(metric: Metric) -> Scale:
+    """In what two variants differ by a metric: shares of requests by points, all else relatively."""
+    return Scale.POINTS if metric.name in {"error_rate", "status", "outcome"} else Scale.RELATIVE
 
 
 def number(value: float) -> str:

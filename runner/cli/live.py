@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from runner.conduct.progress import Step
-    from runner.results.document import TrialRecord
+    from runner.results.document.trial import TrialRecord
     from runner.results.window import Second
 
 

@@ -186,7 +186,8 @@ def get(kind: str, name: str | None, output: str, app: str | None) -> None:
     """Print what is applied, of a kind (or `all`), or one resource by name."""
     import json  # noqa: PLC0415 - keeps --help quick
 
-    from runner.yamlfile import suggest, to_yaml  # noqa: PLC0415 - the same
+    from runner.yamlfile.dialect import to_yaml  # noqa: PLC0415 - the same
+    from runner.yamlfile.problems import suggest  # noqa: PLC0415 - the same
 
     found = _standing(app)
     chosen = None if kind.lower() == "all" else _kind(kind)
@@ -211,7 +212,7 @@ def get(kind: str, name: str | None, output: str, app: str | None) -> None:
 
 
 def _kind(word: str) -> str:
-    from runner.yamlfile import suggest  # noqa: PLC0415 - keeps --help quick
+    from runner.yamlfile.problems import suggest  # noqa: PLC0415 - keeps --help quick
 
     lower = word.lower()
     kind = _KINDS.get(lower) or _KINDS.get(lower.removesuffix("s"))

@@ -16,7 +16,7 @@ from runner.results.files import write_atomic
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from runner.results.document import RunDocument
+    from runner.results.document.run import RunDocument
     from runner.results.suite import SuiteEntry
 
     Runs = Sequence[tuple[SuiteEntry, RunDocument | None]]

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.conduct.suite import Outcome
-    from runner.results.document import RunDocument
+    from runner.results.document.run import RunDocument
     from runner.results.suite import SuiteDocument, SuiteEntry
     from runner.spec.load import LoadedExperiment
 

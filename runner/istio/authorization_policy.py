@@ -23,7 +23,7 @@ from runner.istio.authorization_values import (
 )
 from runner.istio.fields import NOT_SUPPORTED, IstioModel, Labels
 from runner.istio.peer_authentication import ROOT_NAMESPACE, WorkloadSelector
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

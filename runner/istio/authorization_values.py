@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator
 
 from runner.istio.fields import NOT_SUPPORTED
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 MATCH_ONE = "{*}"
 """In a path: any one segment."""

@@ -9,12 +9,12 @@ from runner.errors import InputError, Problem
 from runner.istio.fields import NOT_SUPPORTED
 from runner.istio.kinds import KINDS, SUPPORTED, Kind
 from runner.istio.resource import DEFAULT_NAMESPACE, Resource, ResourceKey
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runner.yamlfile import Document
+    from runner.yamlfile.documents import Document
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _NAME_LENGTH = 253

@@ -15,7 +15,7 @@ from runner.istio.peer_authentication import PeerAuthentication
 from runner.istio.virtual_service import VirtualService
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from runner.istio.kube import ServicePort
     from runner.istio.resource import Resource
@@ -65,6 +65,7 @@ class Inventory:
         unread_gateways: Gateways with what the models do not know, as `NAMESPACE/NAME`.
         unread_rules: hosts of such DestinationRules: what subsets they have is not known.
         pods: of the mesh; empty when unknown.
+        whole: the namespaces of which all pods are known, where others may have some too; None where pods tell by themselves.
     """
 
     services: dict[str, tuple[str, Service]] = field(default_factory=dict)
@@ -77,15 +78,18 @@ class Inventory:
     unread_gateways: set[str] = field(default_factory=set)
     unread_rules: set[str] = field(default_factory=set)
     pods: tuple[PodLabels, ...] = ()
+    whole: frozenset[str] | None = None
 
     @classmethod
-    def of(cls, resources: Sequence[Resource], pods: Sequence[PodLabels]) -> Inventory:
+    def of(
+        cls, resources: Sequence[Resource], pods: Sequence[PodLabels], whole: Collection[str] | None = None
+    ) -> Inventory:
         """Sort resources by what they offer; of those with fields that the models do not know, as far as that goes.
 
         Raises:
             InputError: a spec is wrong, or of a kind that nothing is known of.
         """
-        found = cls(pods=tuple(pods))
+        found = cls(pods=tuple(pods), whole=None if whole is None else frozenset(whole))
         for resource in resources:
             spec = known_part(resource)
             if spec is None:

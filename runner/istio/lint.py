@@ -16,7 +16,7 @@ from runner.istio.lint_routes import lint_virtual_services
 from runner.istio.lint_rules import lint_destination_rules
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from runner.istio.resource import Resource
 
@@ -34,12 +34,15 @@ class Finding:
         return f"{self.severity}: {self.problem}"
 
 
-def lint(resources: Sequence[Resource], pods: Sequence[PodLabels]) -> list[Finding]:
+def lint(
+    resources: Sequence[Resource], pods: Sequence[PodLabels], whole: Collection[str] | None = None
+) -> list[Finding]:
     """Look for known traps in a whole state (base, setup and apply laid over each other).
 
     Args:
         resources: all that the mesh will hold.
         pods: of all workloads; with none, what depends on pods is not looked at.
+        whole: the namespaces of which all pods are among `pods`, where there may be others; None where `pods` tell by themselves.
 
     Returns:
         Findings, errors first, each group in the order of the files.
@@ -47,7 +50,7 @@ def lint(resources: Sequence[Resource], pods: Sequence[PodLabels]) -> list[Findi
     Raises:
         InputError: a resource's spec is wrong (`runner.istio.load.typed`).
     """
-    inventory = Inventory.of(resources, pods)
+    inventory = Inventory.of(resources, pods, whole)
     used: set[tuple[str, str]] = set()
     found = [Finding(severity, problem) for severity, problem in lint_virtual_services(inventory, used)]
     found += [Finding(severity, problem) for severity, problem in lint_destination_rules(inventory, used)]

@@ -8,7 +8,7 @@ from runner.errors import Problem
 from runner.istio.authorization_values import DRY_RUN, HEADER, MATCH_ANY, MATCH_ONE, has_template
 from runner.istio.lint_identities import lint_identities, lint_plain_text
 from runner.istio.peer_authentication import ROOT_NAMESPACE
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from runner.istio.kube import ServicePort
     from runner.istio.lint_routes import Trap
     from runner.istio.resource import Resource
-    from runner.yamlfile import Loc
+    from runner.yamlfile.documents import Loc
 
 _Odd = tuple[str, str] | None
 """What is odd about a value and what was meant; None when nothing is."""

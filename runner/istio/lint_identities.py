@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import Problem
 from runner.istio.peer_authentication import ROOT_NAMESPACE, effective_mode
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runner.istio.inventory import Inventory, PodLabels
     from runner.istio.lint_routes import Trap
     from runner.istio.resource import Resource
-    from runner.yamlfile import Loc
+    from runner.yamlfile.documents import Loc
 
 TRUST_DOMAIN = "cluster.local"
 """Istio's default; a cluster may have another one."""
@@ -96,12 +96,13 @@ class Identities:
     """Who is there.
 
     Whether somebody else is too is known where the pods of Istio's own namespace are among the pods: an embedded mesh
-    shows all of them, of a cluster a run sees one namespace.
+    shows all of them. Of a cluster a run sees one namespace, and gateways elsewhere (`Inventory.whole`).
     """
 
     def __init__(self, inventory: Inventory) -> None:
-        pods = inventory.pods
-        self._all = any(pod.namespace == ROOT_NAMESPACE for pod in pods)
+        whole = inventory.whole
+        pods = [pod for pod in inventory.pods if whole is None or pod.namespace in whole]
+        self._all = whole is None and any(pod.namespace == ROOT_NAMESPACE for pod in pods)
         self._namespaces = sorted({pod.namespace for pod in pods})
         named = bool(pods) and all(pod.service_account for pod in pods)
         self._accounts = (

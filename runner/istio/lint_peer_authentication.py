@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runner.istio.lint_routes import Trap
     from runner.istio.peer_authentication import PeerAuthentication
     from runner.istio.resource import Resource
-    from runner.yamlfile import Loc
+    from runner.yamlfile.documents import Loc
 
 
 def lint_peer_authentications(inventory: Inventory) -> Iterator[Trap]:

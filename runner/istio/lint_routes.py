@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from runner.errors import Problem
 from runner.istio.hosts import MESH_GATEWAY, full_gateway, full_host, host_matches, hosts_overlap
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from runner.istio.inventory import Inventory
     from runner.istio.resource import Resource
     from runner.istio.virtual_service import Abort, Delay, Destination, HTTPMatchRequest, HTTPRoute, VirtualService
-    from runner.yamlfile import Loc
+    from runner.yamlfile.documents import Loc
 
 Trap = tuple[Literal["error", "warning"], Problem]
 

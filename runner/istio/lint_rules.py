@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from runner.istio.destination_rule import DestinationRule, OutlierDetection, TrafficPolicy
     from runner.istio.inventory import Inventory
     from runner.istio.resource import Resource
-    from runner.yamlfile import Loc
+    from runner.yamlfile.documents import Loc
 
 
 def lint_destination_rules(inventory: Inventory, used: set[tuple[str, str]]) -> Iterator[Trap]:

@@ -15,7 +15,7 @@ from runner.istio.fields import NOT_SUPPORTED, is_unsupported
 from runner.istio.kinds import KINDS
 from runner.istio.resource import DEFAULT_NAMESPACE, Resource, ResourceKey
 from runner.istio.scan import read_known_part, read_model
-from runner.yamlfile import Document, parse_documents, read_documents
+from runner.yamlfile.documents import Document, parse_documents, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -7,7 +7,7 @@ from typing import Any
 
 from runner.errors import Position
 from runner.istio.resource import Resource, ResourceKey
-from runner.yamlfile import Document
+from runner.yamlfile.documents import Document
 
 
 def record_of(resource: Resource) -> dict[str, Any]:

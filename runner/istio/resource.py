@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from runner.errors import Position
-    from runner.yamlfile import Document
+    from runner.yamlfile.documents import Document
 
 DEFAULT_NAMESPACE = "default"
 

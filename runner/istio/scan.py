@@ -14,13 +14,13 @@ from pydantic import BaseModel, ValidationError
 
 from runner.errors import InputError, Position, Problem
 from runner.istio.fields import NOT_SUPPORTED, IstioModel, is_unsupported
-from runner.yamlfile import Loc, problems_of, suggest
+from runner.yamlfile.problems import problems_of, suggest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import TypeVar
 
-    from runner.yamlfile import Document
+    from runner.yamlfile.documents import Document, Loc
 
     Model = TypeVar("Model", bound=BaseModel)
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from runner.results.window import Second, Window
-    from runner.spec.model import Arrivals, Tls
+    from runner.spec.load_profile import Arrivals, Tls
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import DriverError, InputError, Problem, StorageError
 from runner.load import wire
+from runner.load.environment import TICKET_VARIABLE, WORKERS_VARIABLE
 from runner.load.loadfile_errors import tail
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class Crew:
 
     def master_environ(self) -> dict[str, str]:
         """What the master's environment needs besides."""
-        return {wire.WORKERS_VARIABLE: str(self.number)}
+        return {WORKERS_VARIABLE: str(self.number)}
 
     def begin(self, port: int, environ: Mapping[str, str]) -> None:
         """The master listens on a port: workers may come."""
@@ -160,7 +161,7 @@ class StartedWorkers(Crew):
 
     def master_environ(self) -> dict[str, str]:
         """What the master's environment needs besides."""
-        return {**super().master_environ(), wire.TICKET_VARIABLE: self._ticket}
+        return {**super().master_environ(), TICKET_VARIABLE: self._ticket}
 
     def see(self, messages: Iterable[tuple[int, wire.Message]]) -> None:
         """Take what concerns the workers themselves, and look whether all live."""

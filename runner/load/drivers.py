@@ -6,17 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import InputError, Problem
+from runner.load.environment import EXPERIMENT_VARIABLE
 from runner.load.fortio import FortioDriver
 from runner.load.locust import LocustDriver
 from runner.load.locust_arguments import check_file
 from runner.load.pod_workers import PodWorkers
-from runner.load.wire import EXPERIMENT_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from runner.load.base import Driver
-    from runner.spec.model import Load
+    from runner.spec.load_profile import Load
 
 DRIVERS = {"locust": LocustDriver, "fortio": FortioDriver}
 """Driver classes by the key that a load profile has for them."""

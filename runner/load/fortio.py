@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from threading import Event
 
     from runner.load.base import WindowPlan
-    from runner.spec.model import FortioLoad
+    from runner.spec.load_profile import FortioLoad
 
 _LOOK = 0.1
 _ON_STDERR = Path("/dev/stderr")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.load.base import Target
-    from runner.spec.model import FortioLoad, Tls
+    from runner.spec.load_profile import FortioLoad, Tls
 
 _OURS = {
     "c": "connections",

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from runner.spec.model import FortioLoad
+    from runner.spec.load_profile import FortioLoad
 
 OLDEST = (1, 60)
 """The first version that reads a header from a file (`-config-dir`), logs in JSON and keeps errors in a histogram of their own."""

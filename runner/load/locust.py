@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from runner.errors import DriverError, InputError, Problem
 from runner.load import wire
+from runner.load.environment import LOADFILE_VARIABLE
 from runner.load.loadfile_errors import explain
 from runner.load.locust_arguments import OUR_VARIABLES, check_arguments, check_file, check_tls, command
 from runner.load.locust_process import LinkClosedError, LocustProcess
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from runner.load.crew import Crew
     from runner.load.pod_workers import PodWorkers
     from runner.results.window import Second, Window
-    from runner.spec.model import LocustLoad
+    from runner.spec.load_profile import LocustLoad
 
 logger = logging.getLogger(__name__)
 
@@ -95,7 +96,7 @@ class LocustDriver:
         check_arguments(self._load)
         forks = self._load.processes if self._load.processes > 1 else 0
         environ = self._child_environ()
-        environ[wire.LOADFILE_VARIABLE] = str(self._file)
+        environ[LOADFILE_VARIABLE] = str(self._file)
         started = command(self._load, self._file)
         crew = self._crew
         try:
@@ -118,7 +119,7 @@ class LocustDriver:
         return {key: value for key, value in self._environ.items() if key not in OUR_VARIABLES}
 
     def _begin_crew(self, crew: Crew) -> None:
-        crew.begin(self._port, {**self._child_environ(), wire.LOADFILE_VARIABLE: str(self._file)})
+        crew.begin(self._port, {**self._child_environ(), LOADFILE_VARIABLE: str(self._file)})
         self._await_hellos(range(1, 1 + crew.number))
 
     def settle(self, command: tuple[str, ...]) -> None:

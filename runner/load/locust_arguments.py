@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from runner.errors import InputError, Problem
 
 if TYPE_CHECKING:
-    from runner.spec.model import LocustLoad, Tls
+    from runner.spec.load_profile import LocustLoad, Tls
 
 PLUGIN = Path(__file__).with_name("locust_plugin.py")
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.errors import DriverError, StorageError
+from runner.load.environment import FDS_VARIABLE, TICKETS_VARIABLE
 from runner.load.loadfile_errors import tail
-from runner.load.wire import FDS_VARIABLE, TICKETS_VARIABLE, Message, decode, encode, routed
+from runner.load.wire import Message, decode, encode, routed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

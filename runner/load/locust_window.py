@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from runner.load import wire
 from runner.load.shelf import Shelf
+from runner.results.counters import summed
 from runner.results.window import Second, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
     from runner.load.base import WindowPlan
@@ -65,16 +66,8 @@ class Collected:
             drained=all(one.drained for one in done),
             stopped=stopped,
             unmeasured=sum(one.unmeasured for one in done),
-            user_errors=_summed(one.user_errors for one in done),
+            user_errors=summed(one.user_errors for one in done),
         )
-
-
-def _summed(counts: Iterable[dict[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for one in counts:
-        for key, number in one.items():
-            total[key] = total.get(key, 0) + number
-    return total
 
 
 def prepare_message(

@@ -8,8 +8,8 @@ import socket
 from typing import TYPE_CHECKING
 
 from runner.errors import DriverError
-from runner.load import wire
 from runner.load.crew import LOCAL, Crew, StartedWorkers
+from runner.load.environment import TICKET_VARIABLE
 from runner.load.locust_arguments import PYTHON, shared_arguments
 from runner.load.locust_process import come_first
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from runner.spec.model import LocustLoad
+    from runner.spec.load_profile import LocustLoad
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ class LocalWorkers(StartedWorkers):
         """
         command = [*PYTHON, "--worker", "--master-host", LOCAL, "--master-port", str(port)]
         command += shared_arguments(self._load, self._file)
-        own = {**environ, wire.TICKET_VARIABLE: self._ticket, "PYTHONUNBUFFERED": "1"}
+        own = {**environ, TICKET_VARIABLE: self._ticket, "PYTHONUNBUFFERED": "1"}
         for number in range(1, self.number + 1):
             come_first(self._start(number, command, own).pid)
 

@@ -19,6 +19,7 @@ from runner.load import wire
 from runner.load.aboard import BOARD, OTHER_VERSION, Boarding, there
 from runner.load.cargo import pack
 from runner.load.crew import StartedWorkers
+from runner.load.environment import CLOCKS_VARIABLE, EXPERIMENT_VARIABLE, LOADFILE_VARIABLE, TICKET_VARIABLE
 from runner.load.loadfile_errors import tail
 from runner.load.locust_arguments import option_arguments
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import subprocess
     from collections.abc import Collection, Iterable, Mapping, Sequence
 
-    from runner.spec.model import LocustLoad, Tls
+    from runner.spec.load_profile import LocustLoad, Tls
 
 PORT = "{port}"
 """Stands in a command that reaches into a pod for the port of this machine that its connection goes to."""
@@ -80,7 +81,7 @@ class PodWorkers(StartedWorkers):
 
     def master_environ(self) -> dict[str, str]:
         """What the master's environment needs besides."""
-        return {**super().master_environ(), wire.CLOCKS_VARIABLE: "1"}
+        return {**super().master_environ(), CLOCKS_VARIABLE: "1"}
 
     def board(self, commands: Sequence[tuple[str, ...]]) -> None:
         """Told what reaches into each pod: a command line to be put before the one that is to run there."""
@@ -120,9 +121,9 @@ class PodWorkers(StartedWorkers):
     def _environ(self, environ: Mapping[str, str], root: str) -> dict[str, str]:
         """What of this machine's environment a load file has in a pod: Locust's own variables and declared ones, not all there is."""
         found = {key: value for key, value in environ.items() if key.startswith("LOCUST_") or key in self._variables}
-        found |= {wire.TICKET_VARIABLE: self._ticket, wire.LOADFILE_VARIABLE: there(root, self._file)}
+        found |= {TICKET_VARIABLE: self._ticket, LOADFILE_VARIABLE: there(root, self._file)}
         if self._experiment is not None:
-            found[wire.EXPERIMENT_VARIABLE] = there(root, self._experiment.absolute())
+            found[EXPERIMENT_VARIABLE] = there(root, self._experiment.absolute())
         return found
 
     def see(self, messages: Iterable[tuple[int, wire.Message]]) -> None:

@@ -15,20 +15,6 @@ from typing import Any, ClassVar
 
 from runner.results.window import Second
 
-FDS_VARIABLE = "MESHTRIAL_DRIVER_FDS"
-"""Environment variable with the child's socket ends: the first process's, then one for every forked worker."""
-TICKETS_VARIABLE = "MESHTRIAL_DRIVER_TICKETS"
-"""Environment variable with the read end of a pipe with one byte per worker, from which it learns its index."""
-LOADFILE_VARIABLE = "MESHTRIAL_LOADFILE"
-"""Environment variable with the absolute path of the user's file."""
-WORKERS_VARIABLE = "MESHTRIAL_WORKERS"
-"""Environment variable with how many workers a master takes; it is not set when Locust forks."""
-TICKET_VARIABLE = "MESHTRIAL_WORKER_TICKET"
-"""Environment variable with a secret that the driver shares with the workers that it starts itself."""
-CLOCKS_VARIABLE = "MESHTRIAL_WORKERS_CLOCKS"
-"""Environment variable that tells a master that the workers of its own run have other clocks than it has."""
-EXPERIMENT_VARIABLE = "MESHTRIAL_EXPERIMENT"
-"""Environment variable with the absolute path of the experiment file, for loadfiles that read files beside it."""
 SHAPE = "shape"
 """Instead of a number of users: as many as the file's own load shape says."""
 LINE = "meshtrial"
@@ -116,9 +102,6 @@ def kind_of(line: bytes) -> str:
     return line[2 : line.index(b'"', 2)].decode()
 
 
-# From the driver to its children.
-
-
 @dataclass(frozen=True)
 class Prepare(Message):
     """Make users for a window, and wait until they are ready.
@@ -171,9 +154,6 @@ class Stop(Message):
 @dataclass(frozen=True)
 class Quit(Message):
     """Stop the users, then end the process."""
-
-
-# From the children to the driver.
 
 
 @dataclass(frozen=True)
@@ -267,9 +247,6 @@ class Done(Message):
     ended: float
     unmeasured: int
     user_errors: dict[str, int]
-
-
-# Between a master and its workers; `Unfit`, `Clock` and `Lost` are for the driver.
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from runner.errors import InputError, Problem
-from runner.spec.model import ClusterMesh, LocalMesh, MeshChoice, NoMesh
+from runner.spec.mesh import ClusterMesh, LocalMesh, MeshChoice, NoMesh
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

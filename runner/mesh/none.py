@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from runner.errors import InputError, MeshError, Problem
 from runner.mesh.base import Entry, MeshDescription
 from runner.mesh.telemetry import URL_VARIABLE, NoTelemetry
-from runner.spec.model import GATEWAY_NAMES
+from runner.spec.load_profile import GATEWAY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from runner.results.document import AccessLogEntry
+from runner.results.document.evidence import AccessLogEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -3,6 +3,10 @@
 `istio_requests_total` and `istio_request_duration_milliseconds` are read from each proxy's `/stats/prometheus` at both
 edges of a window. Stock Envoy puts `envoy_` before the names and leaves a missing value empty; Istio's own build does
 neither and says `unknown`: both are read, and a missing value is "" here.
+
+The admin interface filters by the stat's own name, not by what Prometheus is told. Istio's build calls the counter
+`istiocustom.istio_requests_total.reporter...` (`istiocustom` is a namespace that the Prometheus format leaves out), the embedded
+mesh `istio_requests_total.reporter...`, and a stats access logger with the scope `istio` calls it `istio.requests_total.reporter...`.
 """
 
 from __future__ import annotations
@@ -11,13 +15,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from runner.results.document import Edge
+from runner.results.document.evidence import Edge
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-PATH = "/stats/prometheus?filter=istio_request"
-"""The filter is a regular expression on the stat's name: it keeps the answer small."""
+PATH = "/stats/prometheus?filter=istio.request"
+"""The filter is a regular expression, found anywhere in the stat's name: it keeps the answer small, whichever name it is."""
 
 _TRIES = 4
 """Envoy merges histograms after it was asked: a reading shows the merge before it. Two readings are enough at rest."""

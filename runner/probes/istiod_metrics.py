@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from runner.results.document import ControlPlane
+from runner.results.document.evidence import ControlPlane
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -40,7 +40,7 @@ _OWN = re.compile(
 )
 """Envoy's admin interface and Istio's control plane: at work while we ask, and no part of the traffic."""
 
-_LABELLED = re.compile(r"^(?:istio_|istiocustom[._]|wasmcustom[._])")
+_LABELLED = re.compile(r"^(?:istio|istiocustom|wasmcustom)[._]")
 """Istio's standard metrics: their flattened names can't be taken apart, `istio_metrics` reads them with labels."""
 
 _FAULT = re.compile(r"^http\.[^|]*?\.fault\.(?:delays|aborts)_injected$")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from runner.results.document import PartUsage
+from runner.results.document.evidence import PartUsage
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

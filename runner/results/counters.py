@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
 Readings = dict[str, dict[str, int]]
 """By proxy (or workload), then by full stat name."""
@@ -38,15 +38,19 @@ def increases(before: Mapping[str, Mapping[str, int]], after: Mapping[str, Mappi
     return moved
 
 
+def summed(parts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts added up by name, in the order in which the names come first."""
+    total: dict[str, int] = {}
+    for part in parts:
+        for name, number in part.items():
+            total[name] = total.get(name, 0) + number
+    return total
+
+
 def added(parts: list[Readings]) -> Readings:
     """Several windows' increases added up."""
-    total: Readings = {}
-    for part in parts:
-        for proxy, counters in part.items():
-            sums = total.setdefault(proxy, {})
-            for name, number in counters.items():
-                sums[name] = sums.get(name, 0) + number
-    return total
+    proxies = dict.fromkeys(proxy for part in parts for proxy in part)
+    return {proxy: summed(part[proxy] for part in parts if proxy in part) for proxy in proxies}
 
 
 def by_workload(per_proxy: Mapping[str, Mapping[str, int]], workload_of: Callable[[str], str]) -> Readings:

@@ -7,7 +7,7 @@ from math import ceil, floor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from runner.results.document import Switches
+    from runner.results.document.phases import Switches
     from runner.results.window import Window
 
 _HAIR = 1e-6

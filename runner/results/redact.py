@@ -8,8 +8,10 @@ verdict unreadable.
 from __future__ import annotations
 
 import base64
+import importlib
 import inspect
 import json
+import pkgutil
 import re
 from dataclasses import fields
 from enum import Enum
@@ -24,7 +26,7 @@ from runner.results.trial import TrialFile
 from runner.results.window import Cell, Pace, Second, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable
 
 HIDDEN = "***"
 _SHORT = 3
@@ -96,14 +98,16 @@ def _words_of(annotation: Any) -> set[str]:
     return {word for part in get_args(annotation) for word in _words_of(part)}
 
 
-def _own_words(models: Mapping[str, Any]) -> frozenset[str]:
+def _own_words() -> frozenset[str]:
+    """Field names and fixed words of the run document, from every module that it is made of."""
     words: set[str] = set()
-    for model in models.values():
-        if inspect.isclass(model) and issubclass(model, BaseModel):
-            for name, info in model.model_fields.items():
-                words |= {name, info.alias or name, *_words_of(info.annotation)}
+    for module in pkgutil.iter_modules(document.__path__, f"{document.__name__}."):
+        for model in vars(importlib.import_module(module.name)).values():
+            if inspect.isclass(model) and issubclass(model, BaseModel):
+                for name, info in model.model_fields.items():
+                    words |= {name, info.alias or name, *_words_of(info.annotation)}
     return frozenset(words)
 
 
 _TRIAL_WORDS = {field.name for record in (TrialFile, Window, Second, Cell, Pace) for field in fields(record)}
-_OWN_WORDS = _own_words(vars(document)) | _TRIAL_WORDS | set(Histogram().to_json()) | {"time", "event"}
+_OWN_WORDS = _own_words() | _TRIAL_WORDS | set(Histogram().to_json()) | {"time", "event"}

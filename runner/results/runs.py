@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.results.document import Verdict
+from runner.results.document.run import Verdict
 from runner.results.store import DID_NOT_FINISH, LOG_FILE, RUN_FILE, TRIALS
 
 if TYPE_CHECKING:

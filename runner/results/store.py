@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from runner.errors import InputError, Problem, StorageError
-from runner.results.document import RunDocument, Verdict
+from runner.results.document.run import RunDocument, Verdict
 from runner.results.files import collector_paused, safe_name, storage_error, write_atomic
 from runner.results.redact import Redactor
 from runner.results.trial import TrialFile

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field, ValidationError
 
 from runner.errors import InputError, Problem
-from runner.results.document import Record, Verdict
+from runner.results.document import Record
+from runner.results.document.run import Verdict
 from runner.results.files import storage_error, write_atomic
 from runner.results.store import REPORT_FILE, RunFolder
 

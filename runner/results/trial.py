@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from runner.results.document import AccessLogEntry, ControlPlane, Edge, PartUsage, Switches
+from runner.results.document.evidence import AccessLogEntry, ControlPlane, Edge, PartUsage
+from runner.results.document.phases import Switches
 from runner.results.window import Window
 
 

@@ -8,16 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import Position, Problem
 from runner.spec.bounds import too_many_blocks, too_much
-from runner.spec.checks import Check, Condition, Guardrail, Metric, blocks_needed, count_tests
+from runner.spec.checks import Check, Condition, Guardrail, blocks_needed, count_tests
 from runner.spec.comparable import across_loops, other_amounts, too_few_answers
 from runner.spec.expectations import Source, read_checks, read_guardrails, read_objective, without_phases
 from runner.spec.files import Folder, check_python
-from runner.spec.model import ClusterMesh, Experiment, Load, LocalMesh, MeshChoice, NoMesh, Variant
+from runner.spec.load_profile import Load
+from runner.spec.mesh import ClusterMesh, LocalMesh, MeshChoice, NoMesh
+from runner.spec.mesh_fit import ignored_by_mesh, watched_blindly, watched_by_nobody
+from runner.spec.metrics import Metric
+from runner.spec.model import Experiment, Variant
 from runner.spec.phase_fit import fitted, read_phases, short_phases
 from runner.spec.raw import ExperimentFile, Settings, VariantFile, VariantSettings
 from runner.spec.validation import known_keys, read_part
 from runner.spec.variants import spell
-from runner.yamlfile import Document, suggest
+from runner.yamlfile.documents import Document
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -85,9 +90,13 @@ class Assembler:
         objective = read_objective(capacity.objective, settings, self.expansion, self.source) if capacity else ()
         complete = {name: variant for name, variant in variants.items() if variant is not None and name in kept}
         if mesh is not None:
-            self._refuse_what_the_mesh_ignores(mesh, whole, complete)
-            self._refuse_what_nobody_watches(mesh, guardrails)
-            self._refuse_to_watch_blindly(guardrails, complete)
+            if isinstance(mesh, NoMesh) and whole.setup:
+                where = self.document.position(("setup",), key=True)
+                findings.add(Problem("a mesh of kind none applies nothing", where, "no setup"))
+            documents = {variant.name: variant.document for variant in self.expansion.variants}
+            findings.add(*ignored_by_mesh(mesh, complete, documents))
+            findings.add(*watched_by_nobody(mesh, guardrails))
+            findings.add(*watched_blindly(guardrails, complete, documents))
         findings.add(*self._out_of_bounds(blocks, complete))
         if not findings.problems:
             findings.add(*without_phases(checks, {name: variant.phases for name, variant in complete.items()}))
@@ -223,35 +232,6 @@ class Assembler:
     ) -> Path | dict[str, Any]:
         return folder.file(entry, document.position(loc), "a manifest") if isinstance(entry, Path) else entry
 
-    def _refuse_what_the_mesh_ignores(self, mesh: MeshChoice, read: Settings, variants: Mapping[str, Variant]) -> None:
-        """Keys that this kind of mesh would have to ignore are errors, never silence."""
-        findings = self.expansion.findings
-        places = {variant.name: variant.document for variant in self.expansion.variants}
-        if isinstance(mesh, NoMesh) and read.setup:
-            findings.add(
-                Problem("a mesh of kind none applies nothing", self.document.position(("setup",), key=True), "no setup")
-            )
-        for name, variant in variants.items():
-            document = places[name]
-            if isinstance(mesh, NoMesh):
-                if variant.apply:
-                    findings.add(
-                        Problem(
-                            "a mesh of kind none applies nothing", document.position(("apply",), key=True), "no apply"
-                        )
-                    )
-                if variant.phases:
-                    where = document.position(("phases",), key=True)
-                    findings.add(Problem("a mesh of kind none applies nothing", where, "no phases"))
-                if not variant.load.at_gateway:
-                    where = document.position(("load", "from"))
-                    findings.add(
-                        Problem("a mesh of kind none has no workload that load could leave from", where, "no from")
-                    )
-            elif variant.url is not None:
-                where = document.position(("url",), key=True)
-                findings.add(Problem("url is for a mesh of kind none; this mesh's entry is its own", where, "no url"))
-
     def _out_of_bounds(self, blocks: int, variants: Mapping[str, Variant]) -> Iterator[Problem]:
         """What is too much to be meant, at its place unless an option asked for it."""
         if problem := too_many_blocks(blocks):
@@ -262,31 +242,6 @@ class Assembler:
             for loc, problem in too_much(variant.load):
                 by_option = loc[-1] == "duration" and self.overrides.duration is not None
                 yield problem if by_option else replace(problem, where=documents[name].position(("load", *loc)))
-
-    def _refuse_what_nobody_watches(self, mesh: MeshChoice, guardrails: list[Guardrail]) -> None:
-        """A guardrail that could never stop anything is an error, never a false comfort."""
-        for guardrail in guardrails:
-            if isinstance(mesh, NoMesh) and guardrail.metric.name == "proxy":
-                self.expansion.findings.add(
-                    Problem(
-                        f"a mesh of kind none has no proxies, so nothing could watch {guardrail.metric}",
-                        guardrail.position,
-                        "a limit on what the load generator sees, such as error_rate > 50% for 5s",
-                    )
-                )
-
-    def _refuse_to_watch_blindly(self, guardrails: list[Guardrail], variants: Mapping[str, Variant]) -> None:
-        """Without its access log fortio tells nothing before a window is over, so no guardrail could stop it."""
-        places = {variant.name: variant.document for variant in self.expansion.variants}
-        for name, variant in variants.items():
-            if guardrails and variant.load.fortio and not variant.load.fortio.access_log:
-                self.expansion.findings.add(
-                    Problem(
-                        "without its access log fortio tells nothing while it runs, so stop_if could not stop it",
-                        places[name].position(("load", "fortio", "access_log"), key=True),
-                        "access_log: true, or no stop_if",
-                    )
-                )
 
     def _expanded(self, checks: dict[str, list[str]]) -> Document:
         """The expanded file as one document."""

@@ -15,7 +15,7 @@ from runner.units import format_rate
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from runner.spec.model import Load
+    from runner.spec.load_profile import Load
 
 MOST_BLOCKS = 1_000
 MOST_USERS = 100_000

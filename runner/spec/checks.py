@@ -11,28 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from runner.spec.fit import changes_for, fit_change, fit_margin, fit_value, margins_for, values_for
-from runner.spec.metrics import Dimension, Metric, Operator, Quantity, Reader, Unit, read_metric, read_quantity
+from runner.spec.metric_reading import Reader, read_metric, read_quantity
+from runner.spec.metrics import Dimension, Metric, Operator, Quantity, Unit
 from runner.units import parse_duration
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from runner.errors import Position
-
-__all__ = [
-    "Check",
-    "Condition",
-    "Guardrail",
-    "Metric",
-    "Operator",
-    "Quantity",
-    "Unit",
-    "blocks_needed",
-    "count_tests",
-    "parse_check",
-    "parse_guardrail",
-    "parse_objective",
-]
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from runner.errors import Problem
-from runner.spec.checks import Metric
+from runner.spec.metrics import Metric
 from runner.spec.rates import expected
 from runner.units import format_duration, format_rate
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from runner.errors import Position
     from runner.spec.checks import Check
-    from runner.spec.model import Arrivals, Load, Variant
+    from runner.spec.load_profile import Arrivals, Load
+    from runner.spec.model import Variant
 
 BEYOND_QUANTILE = 50
 """A quantile is compared only where at least this many requests of every trial lie beyond it."""

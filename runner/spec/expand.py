@@ -12,7 +12,8 @@ from runner.errors import InputError, Problem
 from runner.spec.sandbox import ENV, EnvironmentVariables
 from runner.spec.templates import Findings, Scope, render_document, texts_in
 from runner.spec.variants import Expansion, expand_variants, spell, try_variables, variables_at, without
-from runner.yamlfile import Document, parse_documents, suggest
+from runner.yamlfile.documents import Document, parse_documents
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -8,16 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError, Position, Problem
-from runner.spec.checks import Check, Condition, Guardrail, Metric, parse_check, parse_guardrail, parse_objective
+from runner.spec.checks import Check, Condition, Guardrail, parse_check, parse_guardrail, parse_objective
+from runner.spec.metrics import Metric
 from runner.spec.templates import RenderError, render_scalar
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from runner.spec.phases import Phases
     from runner.spec.variants import ExpandedVariant, Expansion
-    from runner.yamlfile import Document
+    from runner.yamlfile.documents import Document
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from runner.spec.metrics import Dimension, Metric, Quantity, Reader, Unit
+from typing import TYPE_CHECKING
+
+from runner.spec.metrics import Dimension, Metric, Quantity, Unit
+
+if TYPE_CHECKING:
+    from runner.spec.metric_reading import Reader
 
 _ABSOLUTE = {
     Dimension.LATENCY: ({Unit.MILLISECONDS}, "a duration such as 2s or 500ms"),

@@ -11,7 +11,7 @@ from runner.spec.assemble import Assembler
 from runner.spec.expand import expand
 from runner.spec.expectations import Source
 from runner.spec.overrides import Overrides
-from runner.yamlfile import Document, read_documents
+from runner.yamlfile.documents import Document, read_documents
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

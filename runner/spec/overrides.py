@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Literal
 
 from runner.errors import Problem
 from runner.spec.expectations import names_of, variants_named
-from runner.spec.model import Arrivals, ClusterMesh, ClusterTarget, LocalMesh, MeshChoice, NoMesh
+from runner.spec.mesh import ClusterMesh, ClusterTarget, LocalMesh, MeshChoice, NoMesh
 from runner.spec.templates import Findings
 from runner.units import parse_duration
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from runner.spec.model import Load
+    from runner.spec.load_profile import Arrivals, Load
     from runner.spec.phases import Phases
     from runner.spec.variants import ExpandedVariant
 

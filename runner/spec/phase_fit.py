@@ -14,10 +14,11 @@ from runner.units import format_duration
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from runner.spec.model import Experiment, Load
+    from runner.spec.load_profile import Load
+    from runner.spec.model import Experiment
     from runner.spec.overrides import Overrides
     from runner.spec.templates import Findings
-    from runner.yamlfile import Document
+    from runner.yamlfile.documents import Document
 
 SHORTEST = 4.0
 """Seconds that a phase takes at least: one for the switch, and three in a row that show a recovery."""

@@ -11,7 +11,9 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from runner.spec.fields import HttpUrl, ManifestEntry, SpecModel, Text, Whole
-from runner.spec.model import Capacity, ClusterMesh, Collect, Load, LocalMesh, NoMesh
+from runner.spec.load_profile import Load
+from runner.spec.mesh import ClusterMesh, LocalMesh, NoMesh
+from runner.spec.model import Capacity, Collect
 from runner.spec.phases import Phases
 
 _LONGEST_NAME = 100

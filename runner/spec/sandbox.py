@@ -14,7 +14,7 @@ from jinja2.environment import TemplateExpression
 from jinja2.exceptions import SecurityError
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

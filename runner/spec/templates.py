@@ -10,7 +10,8 @@ from jinja2.exceptions import SecurityError
 
 from runner.errors import Position, Problem
 from runner.spec.sandbox import ENV, EnvironmentAccessError, EnvironmentVariables, evaluate, names_in, parse, undeclared
-from runner.yamlfile import Document, Loc, suggest
+from runner.yamlfile.documents import Document, Loc
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

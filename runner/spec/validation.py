@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from runner.errors import Problem
-from runner.yamlfile import problems_of, suggest
+from runner.yamlfile.problems import problems_of, suggest
 
 if TYPE_CHECKING:
     from runner.spec.templates import Findings
-    from runner.yamlfile import Document, Loc
+    from runner.yamlfile.documents import Document, Loc
 
 Model = TypeVar("Model", bound=BaseModel)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from runner.errors import Position, Problem
 from runner.spec.sandbox import ENV, is_name, read_values
 from runner.spec.templates import Findings, RenderError, Scope, render_document, texts_in
-from runner.yamlfile import Document, Loc
+from runner.yamlfile.documents import Document, Loc
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from runner.analysis.evidence import TrialEvidence
 from runner.results.window import Second, Window
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 def _window(

@@ -5,9 +5,10 @@ import pytest
 
 from runner.analysis.advice import blocks_to_clear, blocks_to_tell_apart, more_blocks
 from runner.analysis.intervals import blocks_to_bound, quantile_interval
-from runner.analysis.measure import Measured, measure
+from runner.analysis.measure import measure
+from runner.analysis.measured import Measured
 from runner.results.histogram import Histogram
-from runner.spec.checks import Metric, Unit
+from runner.spec.metrics import Metric, Unit
 
 
 def test_more_blocks_read_as_a_person_says_it():

@@ -5,7 +5,8 @@ import pytest
 
 from runner.analysis.analyse import analyse
 from runner.analysis.verdict import headline, verdict
-from runner.results.document import CheckRecord, RunDocument, Verdict
+from runner.results.document.checks import CheckRecord
+from runner.results.document.run import RunDocument, Verdict
 from runner.spec.checks import parse_check
 
 

@@ -9,7 +9,9 @@ from runner.analysis.capacity_sum import knee, together
 from runner.analysis.capacity_types import Ending, Found, Goal
 from runner.analysis.capacity_words import search_sentence
 from runner.analysis.evidence import TrialEvidence
-from runner.results.document import CapacityStep, Interval, Invalid
+from runner.results.document.capacity import CapacityStep
+from runner.results.document.figures import Interval
+from runner.results.document.trial import Invalid
 from runner.results.window import Window
 from runner.spec.checks import parse_check
 

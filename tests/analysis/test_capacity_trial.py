@@ -8,8 +8,9 @@ import pytest
 from runner.analysis.capacity_trial import Hopeless, judge_trial, planned_in, without_lead
 from runner.analysis.capacity_types import Outcome
 from runner.analysis.evidence import TrialEvidence
-from runner.analysis.validity import ValidityInput, judge
-from runner.results.document import Invalid
+from runner.analysis.validity import judge
+from runner.analysis.validity_types import ValidityInput
+from runner.results.document.trial import Invalid
 from runner.results.window import Second
 from runner.spec.checks import parse_objective
 

@@ -8,8 +8,8 @@ from scipy import stats
 
 from runner.analysis.compare import compare
 from runner.analysis.words import Scale
-from runner.spec.checks import Metric
 from runner.spec.comparable import requests_needed
+from runner.spec.metrics import Metric
 
 P50, P95, MEAN, ERRORS = Metric("p50"), Metric("p95"), Metric("mean"), Metric("error_rate")
 

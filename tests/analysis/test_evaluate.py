@@ -108,7 +108,8 @@ def test_trials_that_differ_much_leave_a_check_open(blocks_of):
 def test_a_share_equals_what_lies_in_its_binomial_interval(blocks_of, errors, text, outcome):
     trials = blocks_of("b", [around(10)] * 6, errors=errors)
     if text.endswith("errors"):
-        from runner.spec.checks import Check, Metric, Operator  # noqa: PLC0415 - a check that the parser would refuse
+        from runner.spec.checks import Check  # noqa: PLC0415 - a check that the parser would refuse
+        from runner.spec.metrics import Metric, Operator  # noqa: PLC0415 - a check that the parser would refuse
 
         unreadable = Check(text, "b", None, Metric("error_rate"), Operator.MORE, Metric("requests"))
         assert evaluate(unreadable, trials).outcome == outcome

@@ -6,7 +6,7 @@ import pytest
 
 from runner.analysis.faults import why_not_fired
 from runner.istio.faults import ExpectedFault
-from runner.results.document import Edge
+from runner.results.document.evidence import Edge
 
 RATINGS, DETAILS = "ratings.default.svc.cluster.local", "details.default.svc.cluster.local"
 MOVED = {"productpage-v1": {"http.outbound_0.0.0.0_9080;.fault.delays_injected": 5}}

@@ -6,7 +6,8 @@ import pytest
 from runner.analysis.analyse import analyse
 from runner.analysis.checks import deciding_comparisons, evaluate, gating_comparisons
 from runner.analysis.gating import ComparisonKey, key_of, step_down
-from runner.spec.checks import Metric, parse_check
+from runner.spec.checks import parse_check
+from runner.spec.metrics import Metric
 
 
 def around(centre, n=120, width=0.02):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from runner.analysis.itself import analyse_itself
-from runner.results.document import Verdict
-from runner.spec.checks import Metric
+from runner.results.document.run import Verdict
+from runner.spec.metrics import Metric
 
 NAMES = ("v1", "v1 (A/A)")
 

@@ -6,8 +6,9 @@ import pytest
 
 from runner.analysis.analyse import analyse
 from runner.analysis.checks import evaluate
-from runner.analysis.validity import ValidityInput, judge
-from runner.results.document import Invalid
+from runner.analysis.validity import judge
+from runner.analysis.validity_types import ValidityInput
+from runner.results.document.trial import Invalid
 from runner.spec.checks import parse_check
 
 

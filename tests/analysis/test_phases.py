@@ -16,13 +16,17 @@ from runner.analysis.itself import analyse_itself
 from runner.analysis.phase_validity import PhaseSeen
 from runner.analysis.phase_words import phases_headline
 from runner.analysis.phases import IN_A_ROW, keeps, time_to_detect, time_to_recover
-from runner.analysis.validity import ValidityInput, judge
+from runner.analysis.validity import judge
+from runner.analysis.validity_types import ValidityInput
 from runner.analysis.verdict import metric_of
 from runner.istio.faults import ExpectedFault
-from runner.results.document import Attestation, Invalid, ProxyVersions, Switch, Switches
+from runner.results.document.attestation import Attestation, ProxyVersions
+from runner.results.document.phases import Switch, Switches
+from runner.results.document.trial import Invalid
 from runner.results.phases import part_of, spans
 from runner.results.window import Second, Window
-from runner.spec.checks import Metric, parse_check, parse_objective
+from runner.spec.checks import parse_check, parse_objective
+from runner.spec.metrics import Metric
 
 OBJECTIVE = parse_objective("p95 < 500ms and error_rate < 1%", None, seconds=True)
 RATE = 120

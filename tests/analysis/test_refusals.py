@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from runner.analysis.refusals import refusing
-from runner.analysis.validity import ValidityInput, judge
-from runner.results.document import Invalid
+from runner.analysis.validity import judge
+from runner.analysis.validity_types import ValidityInput
+from runner.results.document.trial import Invalid
 
 CHAINS = "listener.127.71.4.11_8080.no_filter_chain_match"
 CLUSTERS_CHAINS = "listener.0.0.0.0_15006.no_filter_chain_match"

@@ -8,7 +8,7 @@ from scipy import stats
 
 from runner.analysis.compare import compare, word
 from runner.analysis.signed_rank import hodges_lehmann, holm, p_value, shift_interval
-from runner.spec.checks import Metric
+from runner.spec.metrics import Metric
 
 pytest.importorskip("bench", reason="the simulations live in the checkout's bench folder")
 

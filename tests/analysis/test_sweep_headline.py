@@ -1,7 +1,8 @@
 """The one sentence of a sweep."""
 
 from runner.analysis.sweep import sweep_headline
-from runner.results.document import Latency, VariantRecord
+from runner.results.document.figures import Latency
+from runner.results.document.variant import VariantRecord
 
 
 def variant(name, p95, *, unavailable=0, requests=100, timeout=None, family="timeout-{{ timeout }}"):

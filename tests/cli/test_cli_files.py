@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.results.document import MeshRecord, RunDocument, Verdict
+from runner.results.document.run import MeshRecord, RunDocument, Verdict
 from runner.results.store import RunFolder
-from runner.yamlfile import parse_documents, to_yaml
+from runner.yamlfile.dialect import to_yaml
+from runner.yamlfile.documents import parse_documents
 
 
 def test_schema_is_json_that_names_every_key(desk):

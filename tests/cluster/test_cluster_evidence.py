@@ -22,16 +22,16 @@ from runner.mesh.cluster.doctor_stats import ANNOTATION
 from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.objects import stripped
 from runner.mesh.cluster.tunnel import run_in
-from runner.probes import istiod_metrics
+from runner.probes import istio_metrics, istiod_metrics, proxy_stats
 from runner.probes.prometheus import PromqlReader
 from runner.probes.usage import over_window
 from runner.spec.load import load_experiment
-from runner.spec.model import ClusterTarget
+from runner.spec.mesh import ClusterTarget
 from runner.state import journal_home
 from tests.cluster.conftest import OWNED
 from tests.cluster.rig import prometheus
 from tests.cluster.rig.node import Node
-from tests.cluster.shop import part_of_bookinfo
+from tests.cluster.shop import Place, eventually, part_of_bookinfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -50,6 +50,28 @@ experiment: overflow
 variants: {only: {apply: []}}
 load: {fortio: {connections: 1, path: /}, from: client, duration: 2s}
 checks: {only: ["proxy[client upstream_rq_pending_overflow] == 0"]}
+"""
+BREAKER = """
+apiVersion: networking.istio.io/v1
+kind: DestinationRule
+metadata: {name: reviews}
+spec:
+  host: reviews
+  trafficPolicy: {connectionPool: {tcp: {maxConnections: 1}, http: {http1MaxPendingRequests: 1, maxRequestsPerConnection: 1}}}
+"""
+BREAKING = """
+experiment: overflow
+variants: {breaker: {apply: [breaker.yaml]}}
+load:
+  fortio: {connections: 4, requests: 60, path: /reviews/0, qps: 0}
+  from: client
+  host: reviews:9080
+blocks: 2
+checks:
+  breaker:
+    - "errors == status[503]"
+    - "proxy[client upstream_rq_pending_overflow] > 0"
+    - "proxy[client upstream_rq_pending_overflow] == status[503]"
 """
 
 
@@ -196,6 +218,47 @@ def test_recover_takes_stats_back(mesh, tmp_path, own_state):
     assert _deployments(mesh) == before
 
 
+@pytest.fixture
+def place(namespace, kubeconfig, tmp_path):
+    """A folder with an experiment about a circuit breaker, and the command line there."""
+    found = Place(namespace, tmp_path, kubeconfig)
+    found.write("breaker.yaml", BREAKER)
+    found.write("overflow.yaml", BREAKING)
+    return found
+
+
+def _run(place, *more):
+    """Run the experiment; its exit code, its document and what it said."""
+    code, out, err = place.command("run", "overflow.yaml", "--mesh", "cluster", "--namespace", place.namespace, *more)
+    assert out.strip(), err
+    folder = place.folder / out.splitlines()[-1]
+    return code, json.loads((folder / "run.json").read_text()), err
+
+
+def test_a_run_says_which_counters_are_not_kept_and_adds_them_when_asked(mesh, place):
+    before = _deployments(mesh)
+    code, document, err = _run(place)
+    checks = {check["check"].partition(": ")[2]: check for check in document["checks"]}
+    assert (code, document["verdict"]) == (5, "inconclusive"), err
+    assert checks["errors == status[503]"]["outcome"] == "held"
+    blind = checks[f"proxy[client {STAT}] > 0"]
+    assert blind["outcome"] == "inconclusive"
+    assert "--add-stats" in f"{blind['reason']} {document['warnings']} {err}"
+    assert _deployments(mesh) == before
+
+    code, document, err = _run(place, "--add-stats")
+    assert (code, document["verdict"]) == (0, "pass"), (document["reason"], err)
+    breaker = document["variants"][0]
+    counted = {name: by for name, by in breaker["proxy"]["client"].items() if name.endswith(f".{STAT}")}
+    assert list(counted.values()) == [breaker["status"]["503"]]
+    assert breaker["status"]["503"] > 0
+    assert breaker["status"]["503"] + breaker["status"]["200"] == breaker["requests"]
+    assert "restarts the pods of client" in err
+    assert _deployments(mesh) == before
+    assert place.journals() == []
+    assert not _keeps(mesh.__class__.open(ClusterTarget(namespace=mesh.namespace)))
+
+
 def _demands(tmp_path, namespace):
     return demands_of(_plan(tmp_path, namespace))
 
@@ -239,6 +302,43 @@ def test_promql_counts_what_envoy_counts(with_prometheus):
     assert found.values["typo"] is None
     assert "has no series of istio_request_total" in found.absent["typo"]
     assert telemetry.prometheus_name.startswith("istio-system/prometheus-")
+
+
+def test_who_called_whom(with_prometheus):
+    """The proxies' own counts by edge; where they come from a stats access logger, a sender does not know the workload."""
+    mesh = with_prometheus
+    service = f"reviews.{mesh.namespace}.svc.cluster.local"
+
+    def counted(edges, reporter):
+        return sum(edge.requests for edge in edges if edge.reporter == reporter and edge.code == "200")
+
+    def asked():
+        _ask(mesh, 1)
+        return len(istio_metrics.read(mesh.admin)) >= 2 and istio_metrics.edges({}, istio_metrics.read(mesh.admin))
+
+    eventually(asked, 60)  # the proxies hold what makes them count
+
+    def settled():
+        """A reading that the next one repeats: a request is counted a moment after its answer."""
+        first, second = istio_metrics.read(mesh.admin), istio_metrics.read(mesh.admin)
+        return second if first == second else None
+
+    before, stats = eventually(settled, 20), proxy_stats.read(mesh.admin)
+    _ask(mesh, 9)
+    found = []
+
+    def all_of_them():
+        found[:] = istio_metrics.edges(before, istio_metrics.read(mesh.admin))
+        return counted(found, "source") >= 9 and counted(found, "destination") >= 9
+
+    eventually(all_of_them, 20)
+    (sent,) = [edge for edge in found if edge.reporter == "source"]
+    (taken,) = [edge for edge in found if edge.reporter == "destination"]
+    assert (sent.source, sent.service, sent.code, sent.flags, sent.requests) == ("client", service, "200", "-", 9)
+    assert sent.duration_ms is None or sent.duration_ms > 0
+    assert (taken.destination, taken.code, taken.requests) == ("reviews-v1", "200", 9)
+    moved = proxy_stats.read(mesh.admin)
+    assert not [name for values in (*stats.values(), *moved.values()) for name in values if "reporter" in name]
 
 
 def test_a_query_that_prometheus_can_not_parse(with_prometheus):

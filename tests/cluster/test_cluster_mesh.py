@@ -25,7 +25,7 @@ from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.objects import stripped
 from runner.mesh.cluster.tunnel import run_in
 from runner.probes import proxy_stats
-from runner.spec.model import ClusterTarget
+from runner.spec.mesh import ClusterTarget
 from tests.cluster.shop import INJECTED, connection, new_namespace
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -271,7 +271,7 @@ from pathlib import Path
 from runner.conduct.journal import Journal, MeshAddress
 from runner.istio.load import load_manifests, merge
 from runner.mesh.cluster.mesh import ClusterMesh
-from runner.spec.model import ClusterTarget
+from runner.spec.mesh import ClusterTarget
 mesh = ClusterMesh.open(ClusterTarget(namespace={mesh.namespace!r}))
 layers = [load_manifests(Path({str(ISTIO)!r}) / f"{{name}}.yaml", namespace=mesh.namespace)
           for name in ("destination-rules", "virtual-services-v1", "ratings-delay-2s")]

@@ -15,7 +15,7 @@ from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.objects import stripped
 from runner.mesh.cluster.policies import port_modes, rule_numbers
 from runner.mesh.cluster.touched import CONFIG_KINDS
-from runner.spec.model import ClusterTarget
+from runner.spec.mesh import ClusterTarget
 from tests.cluster.shop import part_of_bookinfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
@@ -327,3 +327,19 @@ def test_a_change_of_istiods_own_to_an_object_does_not_hinder_the_restore(mesh, 
 def test_an_app_with_parts_in_other_namespaces_is_not_deployed(mesh):
     with pytest.raises(InputError, match=r"the app httpbin-legacy is not in .*: parts of it belong into legacy"):
         ClusterMesh.open(ClusterTarget(namespace=mesh.namespace, app="httpbin-legacy"))
+
+
+def test_an_identity_that_no_pod_has_is_told(mesh, read):
+    text = """
+apiVersion: security.istio.io/v1
+kind: AuthorizationPolicy
+metadata: {name: ratings-viewer}
+spec:
+  selector: {matchLabels: {app: ratings}}
+  rules: [{from: [{source: {principals: [cluster.local/ns/NAMESPACE/sa/ACCOUNT, cluster.local/ns/istio-system/sa/any]}}]}]
+"""
+    (wait,) = mesh.check(merge(mesh.applied(), read(text.replace("ACCOUNT", "bookinfo-reviews"))))
+    assert wait.startswith("after a change of AuthorizationPolicy, connections that were open before are served by the")
+    told, _ = mesh.check(merge(mesh.applied(), read(text.replace("ACCOUNT", "bookinfo-review"), "p.yaml")))
+    assert f'p.yaml:7:42: no workload has the identity "cluster.local/ns/{mesh.namespace}/sa/bookinfo-review"' in told
+    assert "Did you mean" in told

@@ -19,7 +19,7 @@ from runner.mesh.cluster.permissions import PERMISSIONS, Scope, review
 from runner.mesh.cluster.store import Store
 from runner.mesh.cluster.touched import ROUTING, TOUCHED_KINDS
 from runner.mesh.finding import Demands, Status
-from runner.spec.model import GATEWAY
+from runner.spec.load_profile import GATEWAY
 from tests.deploy.manifests import KUSTOMIZE, build
 
 ROUTE = """

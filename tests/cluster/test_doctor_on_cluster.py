@@ -15,7 +15,7 @@ from runner.mesh.cluster.doctor import examine
 from runner.mesh.cluster.doctor_facts import Unknown
 from runner.mesh.cluster.doctor_read import read_cluster
 from runner.mesh.finding import Demands, StatDemand, Status
-from runner.spec.model import GATEWAY
+from runner.spec.load_profile import GATEWAY
 from tests.deploy.manifests import KUSTOMIZE
 
 SPACE = f"doctor-clinic-{secrets.token_hex(3)}"

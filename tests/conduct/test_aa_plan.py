@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from runner.conduct.plan import make_plan
-from runner.spec.checks import Metric
 from runner.spec.load import load_experiment
+from runner.spec.metrics import Metric
 
 
 def test_the_baseline_twice_in_blocks_like_any_other(repository):

@@ -14,7 +14,7 @@ from runner.conduct.journal import Journal, MeshAddress
 from runner.conduct.plan import make_plan
 from runner.mesh.finding import StatDemand, Status
 from runner.spec.load import Overrides, load_experiment
-from runner.spec.model import GATEWAY
+from runner.spec.load_profile import GATEWAY
 from runner.state import journal_home
 
 ROOT = Path(__file__).parents[2]

@@ -8,7 +8,7 @@ from runner.conduct.plan import expected_faults, make_plan
 from runner.istio.faults import ExpectedFault
 from runner.istio.load import resources_from
 from runner.spec.load import load_experiment
-from runner.yamlfile import read_documents
+from runner.yamlfile.documents import read_documents
 
 RATINGS, DETAILS = "ratings.default.svc.cluster.local", "details.default.svc.cluster.local"
 TEXT = """

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runner.conduct.journal import Journal, MeshAddress, read_journal, undo, unfinished
 from runner.errors import StorageError
 from runner.istio.resource import Resource, ResourceKey
-from runner.yamlfile import Document
+from runner.yamlfile.documents import Document
 
 MESH = MeshAddress("local", "bookinfo-1")
 

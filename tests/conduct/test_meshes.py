@@ -9,7 +9,7 @@ from runner.conduct.meshes import Meshes
 from runner.errors import MeshError
 from runner.mesh.base import MeshDescription
 from runner.mesh.kinds import MeshKind
-from runner.spec.model import LocalMesh
+from runner.spec.mesh import LocalMesh
 
 BOOKINFO, HTTPBIN = LocalMesh(app="bookinfo"), LocalMesh(app="httpbin")
 

@@ -7,7 +7,8 @@ import pytest
 from runner.conduct.run import RunResult
 from runner.conduct.suite import EXIT_ORDER, Outcome, exit_code_of, suite_document, together, verdict_of
 from runner.errors import InputError, MeshError, StoppedError, StorageError
-from runner.results.document import CheckRecord, MeshRecord, RunDocument, Verdict
+from runner.results.document.checks import CheckRecord
+from runner.results.document.run import MeshRecord, RunDocument, Verdict
 from runner.spec.load import load_experiment
 
 TEXT = """\

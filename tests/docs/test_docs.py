@@ -21,13 +21,13 @@ from runner.istio.load import parse_manifests
 from runner.mesh.local.appfile import load_app
 from runner.mesh.local.mesh import LocalMesh
 from runner.report.marks import COMPARISONS, VERDICTS
-from runner.results.document import Invalid
+from runner.results.document.trial import Invalid
 from runner.spec import metrics
 from runner.spec.load import load_experiment
-from runner.spec.model import Load, LocustLoad, Stage
+from runner.spec.load_profile import Load, LocustLoad, Stage
 from runner.spec.raw import ExperimentFile
 from runner.units import parse_duration, parse_rate
-from runner.yamlfile import parse_documents
+from runner.yamlfile.documents import parse_documents
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 GUIDE = REPOSITORY / "docs" / "guide"
@@ -309,7 +309,7 @@ def test_every_key_of_an_experiment_is_in_its_guide():
 
 
 def test_the_guide_names_no_key_that_is_none():
-    known = set(keys()) | set(metrics._METRIC_NAMES)
+    known = set(keys()) | set(metrics.METRIC_NAMES)
     dotted = {span for row in rows(GUIDE / "experiment.md") for span in re.findall(r"`((?:\w+\.)+\w+)`", row[0])}
     assert dotted <= known
 
@@ -342,7 +342,7 @@ def _read(text: str) -> object:
 
 def test_every_metric_is_in_the_guide():
     named = " ".join(row[0] for row in rows(GUIDE / "experiment.md"))
-    for name in metrics._METRIC_NAMES:
+    for name in metrics.METRIC_NAMES:
         assert re.search(rf"`{re.escape(name)}[`\[]", named), name
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from runner.conduct.run import EXIT_CODES
-from runner.results.document import Verdict
+from runner.results.document.run import Verdict
 from runner.results.store import RunFolder
 
 

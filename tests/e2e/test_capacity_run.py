@@ -11,7 +11,7 @@ from runner.conduct.capacity_record import prepared
 from runner.conduct.run import RunOptions, run
 from runner.errors import InputError
 from runner.report.html import write_report
-from runner.results.document import Invalid
+from runner.results.document.trial import Invalid
 from runner.results.store import RunFolder
 from runner.spec.load import Overrides, load_experiment
 

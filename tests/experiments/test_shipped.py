@@ -18,11 +18,12 @@ from runner.istio.lint import PodLabels, lint
 from runner.istio.load import merge
 from runner.istio.peer_authentication import ROOT_NAMESPACE
 from runner.mesh.local.appfile import find_app, load_app
-from runner.spec.checks import Metric, blocks_needed
+from runner.spec.checks import blocks_needed
 from runner.spec.load import LoadedExperiment, load_experiment
-from runner.spec.model import LocalMesh
+from runner.spec.mesh import LocalMesh
+from runner.spec.metrics import Metric
 from runner.spec.overrides import Overrides
-from runner.yamlfile import read_documents
+from runner.yamlfile.documents import read_documents
 
 if TYPE_CHECKING:
     from runner.istio.resource import Resource

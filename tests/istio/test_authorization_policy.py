@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from runner.errors import InputError
 from runner.istio.authorization_policy import AuthorizationPolicy
 from runner.istio.load import parse_manifests, typed
-from runner.yamlfile import to_yaml
+from runner.yamlfile.dialect import to_yaml
 
 HEAD = """\
 apiVersion: security.istio.io/v1

@@ -15,7 +15,7 @@ from runner.istio.kube import KubeModel
 from runner.istio.load import load_manifests, merge, parse_manifests, refuse_twice, resource_from, resources_from, typed
 from runner.istio.resource import ResourceKey
 from runner.istio.virtual_service import VirtualService
-from runner.yamlfile import parse_documents
+from runner.yamlfile.documents import parse_documents
 
 ABORT = """\
 apiVersion: networking.istio.io/v1

@@ -7,7 +7,7 @@ from runner.istio.fields import is_unsupported
 from runner.istio.kinds import KINDS
 from runner.istio.lint import PodLabels, lint
 from runner.istio.load import known_part, load_manifests, parse_manifests, resources_from, says_more, typed
-from runner.yamlfile import parse_documents
+from runner.yamlfile.documents import parse_documents
 
 SERVICE = """
 apiVersion: v1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from peer_authentications import peer_authentication as policy
 
 from runner.istio.lint import PodLabels, lint
 from runner.istio.load import parse_manifests
@@ -18,16 +19,6 @@ PODS = (
     PodLabels({"app": "sleep"}, ports=()),
     PodLabels({"app": "httpbin"}, namespace="legacy", ports=(8080,), sidecar=False),
 )
-
-
-def policy(spec: str, name: str = "default", namespace: str = "default") -> str:
-    return f"""
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {{name: {name}, namespace: {namespace}}}
-spec: {spec}
-"""
 
 
 def rule(policy: str, host: str = "httpbin", subsets: str = "[]") -> str:

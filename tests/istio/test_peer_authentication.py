@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from peer_authentications import peer_authentication
 
 from runner.errors import InputError
 from runner.istio.load import parse_manifests, typed
@@ -14,18 +15,8 @@ MODES = ("UNSET", "DISABLE", "PERMISSIVE", "STRICT")
 LABELS = {"app": "httpbin", "version": "v1"}
 
 
-def manifest(spec: str, name: str = "default", namespace: str = "default") -> str:
-    return f"""
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {{name: {name}, namespace: {namespace}}}
-spec: {spec}
-"""
-
-
 def policy(spec: str) -> PeerAuthentication:
-    (resource,) = parse_manifests(manifest(spec), "f.yaml")
+    (resource,) = parse_manifests(peer_authentication(spec), "f.yaml")
     found = typed(resource)
     assert isinstance(found, PeerAuthentication)
     return found

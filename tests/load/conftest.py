@@ -15,7 +15,7 @@ import pytest
 
 from runner.load.base import Target, WindowPlan
 from runner.load.drivers import make_driver
-from runner.spec.model import Arrivals, Load
+from runner.spec.load_profile import Arrivals, Load
 
 SERVER = Path(__file__).with_name("observed_server.py")
 

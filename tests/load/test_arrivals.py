@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runner.load.arrivals import schedule
 from runner.load.child.recorder import counted
 from runner.results.histogram import Histogram
-from runner.spec.model import Arrivals
+from runner.spec.load_profile import Arrivals
 from runner.spec.rates import expected, opening_rate, peak_rate
 
 rates = st.integers(min_value=1, max_value=400)

@@ -74,7 +74,7 @@ def test_no_death_of_the_parent_leaves_a_child(tmp_path, server, text, processes
         from pathlib import Path
         from runner.load.base import Target, WindowPlan
         from runner.load.drivers import make_driver
-        from runner.spec.model import Arrivals, Load
+        from runner.spec.load_profile import Arrivals, Load
 
         here = Path({str(tmp_path)!r})
         load = Load.model_validate({{"locust": {{"file": here / "load_under_test.py", "processes": {processes}}}}})

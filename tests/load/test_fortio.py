@@ -19,7 +19,7 @@ import pytest
 from runner.errors import DriverError, InputError
 from runner.load.base import Target, WindowPlan
 from runner.load.fortio import FortioDriver
-from runner.spec.model import FortioLoad, Tls
+from runner.spec.load_profile import FortioLoad, Tls
 
 
 @pytest.fixture
@@ -273,7 +273,7 @@ def test_no_death_of_the_parent_leaves_a_fortio(fortio, server, tmp_path, death)
         from pathlib import Path
         from runner.load.base import Target, WindowPlan
         from runner.load.fortio import FortioDriver
-        from runner.spec.model import FortioLoad
+        from runner.spec.load_profile import FortioLoad
 
         load = FortioLoad.model_validate({{"binary": Path({str(fortio)!r}), "path": "/orphan", "qps": 50}})
         driver = FortioDriver(load, work_directory=Path({str(tmp_path)!r}))

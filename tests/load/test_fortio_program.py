@@ -9,7 +9,7 @@ import pytest
 from runner.errors import DriverError, InputError
 from runner.load.drivers import make_driver
 from runner.load.fortio_program import HOW_TO_GET_IT
-from runner.spec.model import Load
+from runner.spec.load_profile import Load
 
 
 def make(tmp_path, fortio=None, **keys):

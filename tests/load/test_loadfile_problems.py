@@ -6,7 +6,7 @@ import pytest
 
 from runner.errors import DriverError, InputError
 from runner.load.drivers import make_driver
-from runner.spec.model import Load
+from runner.spec.load_profile import Load
 
 GOOD = """
     from locust import FastHttpUser, task

@@ -19,7 +19,7 @@ from runner import __version__
 from runner.errors import DriverError, InputError
 from runner.load.cargo import MOST, pack
 from runner.load.drivers import make_driver
-from runner.spec.model import Load
+from runner.spec.load_profile import Load
 
 POD = Path(__file__).with_name("local_pod.py")
 VISITOR = """

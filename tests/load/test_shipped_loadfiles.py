@@ -12,7 +12,7 @@ import pytest
 from runner.errors import InputError
 from runner.load.drivers import make_driver
 from runner.mesh.local.apps.bookinfo import reviews
-from runner.spec.model import Load
+from runner.spec.load_profile import Load
 
 LOADFILES = Path(__file__).parent.parent.parent / "loadfiles"
 

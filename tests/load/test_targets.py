@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import InputError
-from runner.spec.model import Tls
+from runner.spec.load_profile import Tls
 
 BOTH_CLIENTS = pytest.mark.parametrize("client", ["HttpUser", "FastHttpUser"])
 

@@ -334,7 +334,7 @@ def test_no_death_of_the_driver_leaves_load_or_a_local_worker_behind(tmp_path, s
         from pathlib import Path
         from runner.load.base import Target, WindowPlan
         from runner.load.drivers import make_driver
-        from runner.spec.model import Arrivals, Load
+        from runner.spec.load_profile import Arrivals, Load
 
         here = Path({str(tmp_path)!r})
         for workers in (1, "external"):

@@ -10,8 +10,8 @@ from runner.istio.load import resources_from
 from runner.mesh.base import Entry
 from runner.mesh.kinds import KINDS_BY_NAME, mesh_kind
 from runner.mesh.none import PlainPreview, PlainTarget, shown_url
-from runner.spec.model import NoMesh
-from runner.yamlfile import parse_documents
+from runner.spec.mesh import NoMesh
+from runner.yamlfile.documents import parse_documents
 
 CHOICE = NoMesh.model_validate({"none": {"url": "https://me:secret@shop.example.org:8443/api"}})
 MANIFEST = """\

@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,6 +39,22 @@ def test_stock_envoys_and_istios_spelling_are_both_read() -> None:
         EdgeKey("destination", "", "reviews-v1", "reviews.default.svc.cluster.local", "200", "-"): EdgeReading(7)
     }
     assert parse("") == {}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "istiocustom.istio_requests_total.reporter.source.source_workload.client",  # Istio's own build
+        "istiocustom.istio_request_duration_milliseconds.reporter.source",
+        "istio_requests_total.reporter.source.source_workload.client",  # the embedded mesh
+        "istio.request_duration_milliseconds.reporter.source",  # a stats access logger with a scope
+        "istio.requests_total.reporter.source",
+    ],
+)
+def test_every_name_of_the_stats_passes_the_filter(name: str) -> None:
+    (wanted,) = parse_qs(urlsplit(PATH).query)["filter"]
+    assert re.search(wanted, name)
+    assert not re.search(wanted, "cluster.outbound|9080||reviews.default.svc.cluster.local;.upstream_rq_total")
 
 
 def test_escaped_label_values_come_back() -> None:

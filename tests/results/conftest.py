@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from runner.results.document import (
-    AccessLogEntry,
-    Edge,
-    Invalid,
-    Latency,
-    MeshRecord,
-    RunDocument,
-    TrialRecord,
-    VariantRecord,
-    Verdict,
-)
+from runner.results.document.evidence import AccessLogEntry, Edge
+from runner.results.document.figures import Latency
+from runner.results.document.run import MeshRecord, RunDocument, Verdict
+from runner.results.document.trial import Invalid, TrialRecord
+from runner.results.document.variant import VariantRecord
 from runner.results.trial import TrialFile
 from runner.results.window import Second, Window
 

@@ -5,16 +5,9 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from runner.results.document import (
-    CheckRecord,
-    ComparisonRecord,
-    Figures,
-    GuardrailRecord,
-    Latency,
-    MeshRecord,
-    RunDocument,
-    Verdict,
-)
+from runner.results.document.checks import CheckRecord, ComparisonRecord
+from runner.results.document.figures import Figures, Latency
+from runner.results.document.run import GuardrailRecord, MeshRecord, RunDocument, Verdict
 
 
 def test_quantiles_are_written_as_people_write_them() -> None:

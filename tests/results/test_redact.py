@@ -8,7 +8,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from runner.results.document import Verdict
+from runner.results.document.run import Verdict
 from runner.results.redact import Redactor
 
 secrets = st.text(st.characters(codec="utf-8", exclude_characters="*"), min_size=4, max_size=12).filter(

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import InputError, StorageError
-from runner.results.document import MeshRecord, RunDocument, Verdict
+from runner.results.document.run import MeshRecord, RunDocument, Verdict
 from runner.results.files import safe_name, write_atomic
 from runner.results.runs import find_runs
 from runner.results.store import RunFolder

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from runner.errors import InputError, StorageError
-from runner.results.document import MeshRecord, RunDocument
+from runner.results.document.run import MeshRecord, RunDocument
 from runner.results.runs import find_runs
 from runner.results.store import RunFolder
 from runner.results.suite import SUITE_FILE, SuiteDocument, SuiteEntry, SuiteFolder

@@ -7,17 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from runner.errors import InputError, Position
-from runner.spec.checks import (
-    Metric,
-    Operator,
-    Quantity,
-    Unit,
-    blocks_needed,
-    count_tests,
-    parse_check,
-    parse_guardrail,
-    parse_objective,
-)
+from runner.spec.checks import blocks_needed, count_tests, parse_check, parse_guardrail, parse_objective
+from runner.spec.metrics import Metric, Operator, Quantity, Unit
 
 PLACE = Position("f.yaml", 7, 20)
 

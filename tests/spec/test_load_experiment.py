@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from runner.errors import InputError, Position
 from runner.spec.load import load_experiment
-from runner.spec.model import ClusterMesh, LocalMesh, NoMesh
+from runner.spec.mesh import ClusterMesh, LocalMesh, NoMesh
 from runner.spec.overrides import Overrides
 
 FULL = """\

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from runner.errors import InputError, Position
-from runner.spec.checks import Metric, count_tests, parse_check, parse_guardrail, parse_objective
-from runner.spec.metrics import PHASES, Dimension
+from runner.spec.checks import count_tests, parse_check, parse_guardrail, parse_objective
+from runner.spec.metrics import PHASES, Dimension, Metric
 from runner.spec.overrides import Overrides
 from runner.spec.schema import experiment_schema
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from runner.spec.raw import ExperimentFile
 from runner.spec.schema import experiment_schema
 from runner.units import parse_duration, parse_rate
-from runner.yamlfile import parse_documents, read_documents
+from runner.yamlfile.documents import parse_documents, read_documents
 
 SCHEMA = experiment_schema()
 EXPERIMENTS = sorted((Path(__file__).parents[2] / "experiments").glob("*.yaml"))

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from runner.errors import Position
 from runner.spec.sandbox import EnvironmentVariables
 from runner.spec.templates import Findings, RenderError, Scope
-from runner.yamlfile import parse_documents
+from runner.yamlfile.documents import parse_documents
 
 PLACE = Position("f.yaml", 3, 4)
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import logging
 import os
 import random
-import resource
 import sys
 import traceback
 from dataclasses import replace
@@ -18,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import gevent
 import locust
 import locust.log
-import locust.main
 from gevent.event import Event
 from locust.runners import STATE_RUNNING, STATE_STOPPED, LocalRunner, MasterRunner, WorkerRunner
 
@@ -32,24 +29,17 @@ from runner.load.child.recorder import Recorder, RequestListener
 from runner.load.child.relay import Relay
 from runner.load.child.sessions import Sessions
 from runner.load.child.shaped_loop import ShapedPool
-from runner.load.child.worker_link import WorkerLink, join_of
-from runner.load.wire import (
-    CLOCKS_VARIABLE,
-    FDS_VARIABLE,
-    LOADFILE_VARIABLE,
-    SHAPE,
-    TICKET_VARIABLE,
-    WORKERS_VARIABLE,
-    Done,
-    Go,
-    Hello,
-    Message,
-    Prepare,
-    Prepared,
-    Quit,
-    Refused,
-    Stop,
+from runner.load.child.start_up import (
+    ignore_config_files,
+    leave_load_to_the_driver,
+    open_as_many_files_as_allowed,
+    patch_pytest_loading,
+    restore_standard_modules,
+    standard_modules,
 )
+from runner.load.child.worker_link import WorkerLink, join_of
+from runner.load.environment import CLOCKS_VARIABLE, FDS_VARIABLE, LOADFILE_VARIABLE, TICKET_VARIABLE, WORKERS_VARIABLE
+from runner.load.wire import SHAPE, Done, Go, Hello, Message, Prepare, Prepared, Quit, Refused, Stop
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +69,7 @@ class Agent:
         self._number = 0
         self._driving: gevent.Greenlet | None = None
         self._stop = Event()
-        self._standard = {name: module for name, module in sys.modules.items() if name in sys.stdlib_module_names}
+        self._standard = standard_modules()
         self._environment: Environment | None = None
         self._shape: LoadTestShape | None = None
         self._link: Link | WorkerLink | None = None
@@ -91,39 +81,12 @@ class Agent:
         """Hook into Locust; called when the plugin is loaded, before the user's file is."""
         if self._fds is not None or self._ticket:  # a worker that was started elsewhere has a life of its own
             die_with_parent()
-        _open_as_many_files_as_allowed()
+        open_as_many_files_as_allowed()
         gate.install()
         self._sessions.install()
-        self._patch_pytest_loading()
-        locust.events.init_command_line_parser.add_listener(self._ignore_config_files)
+        patch_pytest_loading()
+        locust.events.init_command_line_parser.add_listener(ignore_config_files)
         locust.events.init.add_listener(self._on_init)
-
-    def _patch_pytest_loading(self) -> None:
-        """Locust tries a file without user classes as a pytest file: not the plugin, and gently.
-
-        One that can't be collected simply has no user class.
-        """
-        original = locust.main.load_locustfile_pytest
-        plugin = str(Path(__file__).resolve().parent.parent / "locust_plugin.py")
-
-        def load(path: str) -> dict[str, Any]:
-            if path == plugin:
-                return {}
-            try:
-                classes: dict[str, Any] = original(path)
-            except Exception:  # noqa: BLE001 - pytest's own words would hide that there simply is no user class
-                logger.debug("not a pytest file: %s", traceback.format_exc())
-                return {}
-            for cls in classes.values():
-                for function in cls.functions:
-                    function.obj = gate.gated_function(function.obj)
-            return classes
-
-        locust.main.load_locustfile_pytest = load
-
-    def _ignore_config_files(self, parser: Any, **_others: Any) -> None:
-        """The experiment says how it is run; a `locust.conf` that happens to lie about does not."""
-        parser._default_config_files = []  # noqa: SLF001 - there is no public way
 
     def _on_init(self, environment: Environment, runner: Any, **_others: Any) -> None:
         if environment is self._environment:
@@ -132,7 +95,7 @@ class Agent:
         if not self._loadfile:
             self._loadfile = str(Path(environment.parsed_locustfiles[-1]).absolute())
         self._link, index = self._connect(environment, runner)
-        self._restore_standard_modules()
+        restore_standard_modules(self._standard)
         directory = str(Path(self._loadfile).parent)
         if directory not in sys.path:  # for imports within tasks
             sys.path.append(directory)
@@ -164,12 +127,6 @@ class Agent:
             return WorkerLink(environment, runner, Path(self._loadfile), self._ticket), 0
         sys.exit("locust_plugin.py is for `locust --worker`; everything else is started by `meshtrial run`")
 
-    def _restore_standard_modules(self) -> None:
-        """Locust registers a loadfile by its bare name: `http.py` must not stand for the standard library's."""
-        for name, module in self._standard.items():
-            if sys.modules.get(name) is not module:
-                sys.modules[name] = module
-
     def _take_over(self, environment: Environment, runner: Any) -> list[str]:
         notes = []
         environment.locustfile = Path(self._loadfile).name
@@ -179,14 +136,7 @@ class Agent:
                 "the experiment says how much load there is"
             )
             self._shape, environment.shape_class = environment.shape_class, None
-        options = environment.parsed_options
-        options.run_time = None
-        options.exit_code_on_error = (
-            0  # failed requests are a result; whoever keeps a worker running need not mind them
-        )
-        # Locust would now start users by itself.
-        runner.start = lambda *_args, **_kwargs: None
-        environment._filter_tasks_by_tags()  # noqa: SLF001 - as Locust's runners do
+        leave_load_to_the_driver(environment, runner)
         environment.events.user_error.add_listener(self._on_user_error)
         ration()
         return notes
@@ -354,13 +304,6 @@ class Agent:
         if self._relay is not None:
             self._relay.see_off()
         environment.runner.quit()
-
-
-def _open_as_many_files_as_allowed() -> None:
-    """Every user holds a connection; Locust itself raises the limit to 10,000 files only."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # macOS takes no unlimited soft limit
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 _agent: Agent | None = None

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import gevent
 from gevent.lock import RLock
 
-from runner.load.wire import FDS_VARIABLE, TICKETS_VARIABLE, Hello, Message, decode, encode, routed
+from runner.load.environment import FDS_VARIABLE, TICKETS_VARIABLE
+from runner.load.wire import Hello, Message, decode, encode, routed
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -13,7 +13,8 @@ from runner.istio.load import load_manifests
 from runner.mesh.cluster.api import segment
 from runner.mesh.cluster.pods import list_pods
 from runner.mesh.local.appfile import AppDeclaration, find_app
-from runner.yamlfile import read_documents, shown_path, suggest, validate
+from runner.yamlfile.documents import read_documents, shown_path
+from runner.yamlfile.problems import suggest, validate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

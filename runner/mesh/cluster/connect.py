@@ -13,7 +13,7 @@ from yaml import YAMLError
 
 from runner.errors import InputError, MeshError, Problem
 from runner.mesh.cluster.api import Api
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,8 @@ from runner.mesh.cluster.doctor_facts import Unknown
 from runner.mesh.cluster.doctor_stats import check_stats
 from runner.mesh.cluster.permissions import ISTIO_NAMESPACE, Scope
 from runner.mesh.finding import Finding, Panel
-from runner.spec.model import GATEWAY, GENERATOR_IMAGE_VARIABLE
+from runner.spec.load_profile import GATEWAY
+from runner.spec.mesh import GENERATOR_IMAGE_VARIABLE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ import yaml
 from runner.istio.hosts import CLUSTER_DOMAIN
 from runner.mesh.cluster.doctor_facts import Unknown
 from runner.mesh.cluster.stat_names import candidates, is_kept, wanted_prefix
-from runner.yamlfile import to_yaml
+from runner.yamlfile.dialect import to_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence

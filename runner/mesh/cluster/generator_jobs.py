@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from runner.mesh.cluster.job_host import plan_job, start_jobs
 from runner.mesh.cluster.job_pods import KIND, Jobs
 from runner.mesh.cluster.origin import labels_of, origin_of, selectors_of
-from runner.spec.model import GATEWAY_NAMES, GeneratorPods
+from runner.spec.load_profile import GATEWAY_NAMES
+from runner.spec.mesh import GeneratorPods
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -8,7 +8,7 @@ from runner.errors import InputError, Problem
 from runner.mesh.base import Entry
 from runner.mesh.cluster.pods import LOAD_FROM
 from runner.mesh.cluster.remote import command_line
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -12,7 +12,7 @@ from runner.mesh.cluster.entry import gateway_services
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.expect import kind_of
 from runner.mesh.cluster.pods import gateway_pods, list_pods
-from runner.yamlfile import suggest
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

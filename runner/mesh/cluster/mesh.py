@@ -29,7 +29,7 @@ from runner.mesh.cluster.job_pods import KIND
 from runner.mesh.cluster.lease import NamespaceLease
 from runner.mesh.cluster.opened import OpenedNamespace
 from runner.mesh.cluster.origin import Origin, origin_of
-from runner.spec.model import GATEWAY_NAMES
+from runner.spec.load_profile import GATEWAY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -101,6 +101,13 @@ class ClusterMesh(OpenedNamespace):
         """
         warnings = Checker(self.store, self.inventory.everyone, self.istiod.why_not).check(resources)
         warnings += self.inventory.notes
+        known = self.store.known()
+        changed = {
+            item.key.kind
+            for item in resources
+            if item.key not in known or item.canonical() != known[item.key].resource.canonical()
+        }
+        warnings += self._confirmer.drains.cost(changed)
         if not self.istiod.there:
             warnings.append(f"config is confirmed by the proxies alone: {self.istiod.why_not}")
         if (
@@ -121,12 +128,22 @@ class ClusterMesh(OpenedNamespace):
         return []
 
     def apply(self, put: Sequence[Resource], delete: Sequence[ResourceKey] = ()) -> dict[str, str]:
-        """Replace or add `put`, remove `delete`; returns once every proxy holds the result.
+        """Replace or add `put`, remove `delete`; returns once every proxy holds the result, and none has a connection of before it.
 
         Raises:
             ConfigRejectedError: the API server, a webhook or a proxy refused; what was there before was put back.
             MeshError: the API server did not do its part, and what was there before was put back; or some proxy does not show the
                 result in time: the objects are written then, and the caller puts back what was there.
+        """
+        versions = self.give_back(put, delete)
+        self._confirmer.drains.settle()
+        return versions
+
+    def give_back(self, put: Sequence[Resource], delete: Sequence[ResourceKey] = ()) -> dict[str, str]:
+        """As `apply`, where nothing is measured next: connections of before may be left. The next `apply` waits for their end.
+
+        Raises:
+            MeshError: as `apply`.
         """
         if self._generators.remove(delete):
             self._rediscover()
@@ -191,7 +208,7 @@ class ClusterMesh(OpenedNamespace):
             for key in touched
             if key in wanted and (key not in known or known[key].resource.canonical() != wanted[key].canonical())
         ]
-        return self.apply(put, [key for key in touched if key not in wanted and key in known])
+        return self.give_back(put, [key for key in touched if key not in wanted and key in known])
 
     def entry(self, source: str, host: str | None = None) -> Entry:
         """Where load enters: at the gateway's address, or through a port-forward to it; or which pod it leaves from.

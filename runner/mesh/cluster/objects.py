@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import Position
 from runner.istio.resource import Resource, ResourceKey
-from runner.yamlfile import Document
+from runner.yamlfile.documents import Document
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

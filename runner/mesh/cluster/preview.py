@@ -1,7 +1,7 @@
 """A cluster in thought: nothing is known of it before it is asked, and nothing is asked before a run.
 
-What can be said all the same: what Istio itself would refuse (said where manifests are read), and what a run can't change on any
-cluster.
+What can be said all the same: what Istio itself would refuse (said where manifests are read), what a run can't change on any
+cluster, and of which kinds only a cluster could say more.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.errors import InputError
+from runner.istio.kinds import KINDS
 from runner.mesh.cluster.touched import misplaced
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class ClusterPreview:
         """Nothing to do: nothing is looked at."""
 
     def check(self, resources: Sequence[Resource]) -> list[str]:
-        """No warnings: the state is tried on the cluster itself, by its API server, before anything is touched.
+        """What could not be checked: whole states are tried on the cluster itself, by its API server, before anything is touched.
 
         Raises:
             InputError: a run can't change a resource on any cluster.
@@ -40,7 +41,7 @@ class ClusterPreview:
         problems = list(misplaced(resources, self._namespace))
         if problems:
             raise InputError(problems)
-        return []
+        return [_unread(resource) for resource in resources if KINDS[resource.key.kind].model is None]
 
     def entry_problems(
         self,
@@ -54,3 +55,10 @@ class ClusterPreview:
     def workloads(self) -> dict[str, list[str]]:
         """None that could be known."""
         return {}
+
+
+def _unread(resource: Resource) -> str:
+    return (
+        f"{resource.position()}: no cluster was asked, so the fields of {resource.key} were not checked, only its kind and metadata. "
+        f"`meshtrial doctor` with this experiment has the API server check them, and so has every run before it touches anything"
+    )

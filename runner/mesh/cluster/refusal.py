@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from runner.istio.resource import Resource
     from runner.mesh.cluster.errors import StatusError
-    from runner.yamlfile import Loc
+    from runner.yamlfile.documents import Loc
 
 _STRICT = re.compile(r'(unknown|duplicate) field "([^"]+)"')
 """Of `strict decoding error: unknown field "spec.http[0].foo", unknown field "spec.bar"` (`fieldValidation=Strict`)."""

@@ -36,6 +36,24 @@ EXEC_LIMIT = 20.0
 websocket.setdefaulttimeout(15.0)
 
 
+class _Forward(ws_client.PortForward):  # type: ignore[misc]
+    """The client package's port-forward, whose thread does not die of the other side having gone while there was more to send.
+
+    Attributes:
+        broken: why it ended early.
+    """
+
+    broken = ""
+
+    def _proxy(self) -> None:
+        try:
+            super()._proxy()
+        except (OSError, websocket.WebSocketException) as error:
+            self.broken = str(error) or type(error).__name__
+            for port in self.local_ports.values():
+                port.python.close()
+
+
 class PodConnection:
     """One connection to a port of a pod.
 
@@ -47,22 +65,21 @@ class PodConnection:
         self._port = port
         path = f"/api/v1/namespaces/{segment(namespace)}/pods/{segment(pod)}/portforward"
         try:
-            self._forward: Any = ws_client.portforward_call(
+            way = ws_client.create_websocket(
                 api.configuration,
-                "GET",
-                api.url(path),
-                query_params=[("ports", str(port))],
-                headers={**api.headers(), "sec-websocket-protocol": ws_client.V4_CHANNEL_PROTOCOL},
+                ws_client.get_websocket_url(api.url(path), [("ports", str(port))]),
+                {**api.headers(), "sec-websocket-protocol": ws_client.V4_CHANNEL_PROTOCOL},
             )
-        except ApiException as error:
-            raise _refusal(f"port-forward to {namespace}/{pod}:{port}", error) from None
+        except Exception as error:  # noqa: BLE001 - whatever it is, as the client package's own call has it
+            raise _refusal(f"port-forward to {namespace}/{pod}:{port}", ApiException(0, str(error))) from None
+        self._forward: Any = _Forward(way, [port])
         self.socket: socket.socket = self._forward.socket(port)
         self._thread = _carrier(self._forward)
 
     @property
     def error(self) -> str:
-        """What the node said when it could not connect; empty when it said nothing."""
-        return str(self._forward.error(self._port) or "").strip()
+        """What the node said when it could not connect, or how the connection broke; empty when there is nothing to say."""
+        return str(self._forward.error(self._port) or "").strip() or str(self._forward.broken)
 
     def close(self) -> None:
         """Close it, and wait until its thread has told the other side.

@@ -27,7 +27,8 @@ from runner.errors import InputError, Problem
 from runner.istio.kube import Deployment, Service, injects
 from runner.istio.load import load_manifests, merge, typed
 from runner.mesh.local.topology import Pod, Topology, workload_name
-from runner.yamlfile import read_documents, shown_path, suggest, validate
+from runner.yamlfile.documents import read_documents, shown_path
+from runner.yamlfile.problems import suggest, validate
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator

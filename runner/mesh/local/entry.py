@@ -14,8 +14,8 @@ from runner.mesh.local.appfile import GATEWAY
 from runner.mesh.local.topology import LOW_PORT_OFFSET, workload_name
 from runner.mesh.local.translate import ProxyPaths, translate
 from runner.mesh.local.translate.registry import Registry
-from runner.spec.model import GATEWAY_NAMES
-from runner.yamlfile import suggest
+from runner.spec.load_profile import GATEWAY_NAMES
+from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

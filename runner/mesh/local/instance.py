@@ -19,7 +19,7 @@ from runner.errors import MeshError
 from runner.istio.record import record_of, resource_from_record
 from runner.mesh.local.supervisor import DEATHS, LOCK
 from runner.mesh.local.topology import Pod, Topology
-from runner.state import meshes_home
+from runner.state import is_locked, meshes_home
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -86,7 +86,7 @@ class Instance:
 
     def lives(self) -> bool:
         """Whether the supervisor runs (it holds a lock as long as it does)."""
-        return _locked(self.folder / LOCK)
+        return is_locked(self.folder / LOCK)
 
     def deaths(self) -> list[Death]:
         """Processes that ended by themselves so far."""
@@ -146,14 +146,14 @@ def living_instances() -> list[Instance]:
             continue
         if instance.lives():
             found.append(instance)
-        elif not _locked(folder / _USE):
+        elif not is_locked(folder / _USE):
             shutil.rmtree(folder, ignore_errors=True)
     return found
 
 
 def _remove_wreck(folder: Path) -> None:
     """Remove what is left of a mesh whose start or end was cut off, unless somebody is at it right now."""
-    if (folder / _USE).exists() and not _locked(folder / _USE) and not _locked(folder / LOCK):
+    if (folder / _USE).exists() and not is_locked(folder / _USE) and not is_locked(folder / LOCK):
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -168,17 +168,3 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.new")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
-
-
-def _locked(path: Path) -> bool:
-    try:
-        lock = os.open(path, os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(lock)
-    return False

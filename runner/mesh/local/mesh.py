@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,16 +11,16 @@ from runner.errors import ConfigRejectedError, InputError, MeshError, Problem, S
 from runner.mesh.base import Entry, MeshDescription
 from runner.mesh.local import launch
 from runner.mesh.local.access_log import lines_between
-from runner.mesh.local.admin import AdminClient, AdminFleet
+from runner.mesh.local.admin import AdminFleet
 from runner.mesh.local.appfile import find_app, load_app
+from runner.mesh.local.delivery import blamed_for, push_all
 from runner.mesh.local.entry import direct_url, entry_problems, find_pod, split_host, workloads_by_service
 from runner.mesh.local.instance import living_instances, standing_instance
 from runner.mesh.local.preview import check_state, without_declared
-from runner.mesh.local.translate import translate
 from runner.mesh.local.translate.names import listen_port
 from runner.mesh.local.usage import LocalTelemetry
-from runner.mesh.local.xds import held_versions, push
-from runner.spec.model import GATEWAY_NAMES
+from runner.mesh.local.xds import held_versions
+from runner.spec.load_profile import GATEWAY_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -31,16 +30,7 @@ if TYPE_CHECKING:
     from runner.mesh.finding import Demands
     from runner.mesh.local.instance import Instance
     from runner.mesh.local.topology import Pod
-    from runner.mesh.local.xds import Held, Wanted
-
-
-_DEATH_NOTICE = 1.0
-"""The longest wait, in seconds, for the supervisor to note that a silent proxy is dead."""
-
-_POLL = 0.005
-
-_SHORTEST_TELLING_NAME = 6
-"""A route config is called `9080`: too common a word to blame a manifest by."""
+    from runner.mesh.local.xds import Wanted
 
 
 class LocalMesh:
@@ -124,7 +114,7 @@ class LocalMesh:
             held = self.versions()
             stray = [name for name, wanted in self._wanted.items() if held.get(name) != wanted.version]
             if stray:
-                self._push_all({}, {name: self._wanted[name] for name in stray})
+                push_all(self._fleet, self.instance, {}, {name: self._wanted[name] for name in stray})
             yield
 
     def reach(self, keys: Iterable[ResourceKey]) -> None:
@@ -182,12 +172,12 @@ class LocalMesh:
         after = self._configs(resources)
         before, self._unsure = {} if self._unsure else self._wanted, True
         try:
-            self._push_all(before, after)
+            push_all(self._fleet, self.instance, before, after)
         except ConfigRejectedError as error:
             with contextlib.suppress(MeshError):
-                self._push_all(after, self._wanted)
+                push_all(self._fleet, self.instance, after, self._wanted)
                 self._unsure = False
-            blamed = self._blame(str(error), resources)
+            blamed = blamed_for(str(error), self.instance, self._app, self._resources, resources)
             if blamed:
                 places = ", ".join(f"{resource.position()} ({resource.key})" for resource in blamed)
                 error.what += f"; caused by {places}"
@@ -199,57 +189,6 @@ class LocalMesh:
         self._resources = resources
         self.instance.save_applied(resources)
         return {name: wanted.version for name, wanted in after.items()}
-
-    def _blame(self, words: str, resources: Sequence[Resource]) -> list[Resource]:
-        """The manifests behind a refusal: of those that changed, the ones that shaped a resource Envoy names, else all."""
-        known = {resource.key: resource.canonical() for resource in self._resources}
-        changed = [resource for resource in resources if known.get(resource.key) != resource.canonical()]
-        named: set[ResourceKey] = set()
-        for pod in self.instance.topology.proxied:
-            paths = launch.pod_paths(self.instance.folder, pod)
-            config = translate(self.instance.topology, without_declared(self._app, resources), pod, paths)
-            for item in (*config.clusters, *config.listeners, *config.routes):
-                if len(item.name) > _SHORTEST_TELLING_NAME and item.name in words:
-                    named.update(source.key for source in item.sources)
-        return [resource for resource in changed if resource.key in named] or changed
-
-    def _push_all(self, before: dict[str, Wanted], after: dict[str, Wanted]) -> None:
-        folder = self.instance.folder
-
-        def one(client: AdminClient) -> Held | MeshError:
-            pod = client.pod
-            try:
-                return push(
-                    client,
-                    before.get(pod.name),
-                    after[pod.name],
-                    launch.pod_paths(folder, pod),
-                    launch.envoy_log(folder, pod),
-                )
-            except MeshError as error:
-                return error
-
-        concerned = [name for name in after if name not in before or before[name].version != after[name].version]
-        answers = self._fleet.each(one, concerned) if concerned else {}
-        refusals = [answer for answer in answers.values() if isinstance(answer, MeshError)]
-        if refusals:
-            raise next((error for error in refusals if isinstance(error, ConfigRejectedError)), refusals[0])
-        silent = {name for name in concerned if name not in answers}
-        if silent and not self._all_dead(silent):
-            raise MeshError(
-                f"no answer from the proxy of {', '.join(sorted(silent))}",
-                advice="End this mesh with `meshtrial mesh down` and start again",
-            )
-
-    def _all_dead(self, silent: set[str]) -> bool:
-        """Whether the supervisor saw all of these proxies end: a dead proxy holds nothing that could be changed."""
-        deadline = time.monotonic() + _DEATH_NOTICE
-        while True:
-            if silent <= {death.name.removesuffix(" proxy") for death in self.instance.deaths()}:
-                return True
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(_POLL)
 
     def _configs(self, resources: Sequence[Resource]) -> dict[str, Wanted]:
         return {pod.name: launch.config_for(self.instance, pod, resources) for pod in self.instance.topology.proxied}

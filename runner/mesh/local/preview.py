@@ -14,7 +14,7 @@ from runner.mesh.local.appfile import Workload, find_app, load_app
 from runner.mesh.local.entry import entry_problems, workloads_by_service
 from runner.mesh.local.topology import workload_name
 from runner.mesh.local.translate import ProxyPaths, check_supported, translate
-from runner.yamlfile import shown_path
+from runner.yamlfile.documents import shown_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -8,7 +8,7 @@ from runner.istio.load import parse_manifests
 from runner.mesh.cluster.claims import shared_gateways
 from runner.mesh.cluster.doctor_demands import check_demands
 from runner.mesh.finding import Demands, Status
-from runner.spec.model import GATEWAY
+from runner.spec.load_profile import GATEWAY
 from tests.mesh.cluster.sample_cluster import GOOD
 
 TEXT = """

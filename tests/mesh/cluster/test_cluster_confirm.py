@@ -135,7 +135,8 @@ def test_a_deletion_that_was_forgotten_is_made_again(mesh, confirmer, monkeypatc
         asked.append(keys)
         mesh.apply([], keys)
 
-    confirmer.last, confirmer.again = {}, again
+    confirmer.watch.looks.clear()
+    confirmer.again = again
     gone = [item.key for item in put]
     change = Change(State.of([item for item in mesh.applied() if item.key not in gone], {}), [], gone)
     assert confirmer.wait(change, confirmer.before()) == old

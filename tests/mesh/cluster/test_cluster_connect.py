@@ -8,8 +8,8 @@ from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.preview import ClusterPreview
 from runner.mesh.kinds import mesh_kind
-from runner.spec.model import ClusterMesh as Choice
-from runner.spec.model import ClusterTarget
+from runner.spec.mesh import ClusterMesh as Choice
+from runner.spec.mesh import ClusterTarget
 
 
 @pytest.fixture

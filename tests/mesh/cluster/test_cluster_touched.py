@@ -55,6 +55,16 @@ def test_the_runs_namespace_and_the_whole_meshs_config_may_be_changed():
     assert "in another namespace" in refused(service)[0]
 
 
+def test_without_a_cluster_it_is_said_whose_fields_were_not_checked():
+    logs = (
+        "apiVersion: telemetry.istio.io/v1\nkind: Telemetry\nmetadata: {name: logs}\n"
+        "spec: {acessLogging: [{disabled: true}]}\n"
+    )
+    (told,) = ClusterPreview("shop").check([*read(ROUTE), *read(logs)])
+    assert told.startswith("f.yaml:1:1: no cluster was asked, so the fields of Telemetry shop/logs were not checked")
+    assert "meshtrial doctor" in told
+
+
 @pytest.mark.parametrize(
     ("head", "kind"),
     [

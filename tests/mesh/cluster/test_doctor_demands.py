@@ -25,7 +25,7 @@ from runner.mesh.cluster.doctor_stats import annotate
 from runner.mesh.cluster.permissions import PERMISSIONS, Denied
 from runner.mesh.cluster.stat_names import candidates, is_kept, patterns_of, wanted_prefix
 from runner.mesh.finding import Demands, StatDemand, Status
-from runner.spec.model import GATEWAY
+from runner.spec.load_profile import GATEWAY
 from tests.mesh.cluster.sample_cluster import GOOD, pod
 
 ROUTE = """

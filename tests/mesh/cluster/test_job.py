@@ -15,7 +15,7 @@ from runner.mesh.cluster.job import GENERATOR, OUTSIDE, job_body, place_of
 from runner.mesh.cluster.job_host import inside_url, plan_job
 from runner.mesh.cluster.job_pods import Jobs, how_a_pod_ended, job_resource
 from runner.mesh.cluster.pods import LOAD_FROM, pod_of
-from runner.spec.model import GeneratorPods
+from runner.spec.mesh import GeneratorPods
 
 HOLD = ("python3", "-m", "runner.load.aboard", "hold")
 NAMES = st.sampled_from(["app", "version", "tier", "team"])

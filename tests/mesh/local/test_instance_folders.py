@@ -7,7 +7,7 @@ import pytest
 
 from runner.errors import MeshError, StorageError
 from runner.istio.load import parse_manifests
-from runner.mesh.local import mesh as module
+from runner.mesh.local import delivery, launch
 from runner.mesh.local.appfile import find_app
 from runner.mesh.local.instance import living_instances, standing_instance
 from runner.mesh.local.mesh import LocalMesh
@@ -62,7 +62,7 @@ def test_a_mesh_that_is_let_go_outlives_its_owner_and_is_found_by_its_app_file(h
         assert len(found.versions()) == len(found.describe().proxies)
     finally:
         found.leave_running()
-        module.launch.end(found.instance)
+        launch.end(found.instance)
     assert living_instances() == []
 
 
@@ -72,11 +72,11 @@ def test_an_apply_that_breaks_off_is_undone_on_every_proxy(httpbin, monkeypatch)
 
     def fails_once(client, *arguments):
         if client.pod.name == "client":
-            monkeypatch.setattr(module, "push", push)
+            monkeypatch.setattr(delivery, "push", push)
             raise MeshError("client did not take its config")
         return push(client, *arguments)
 
-    monkeypatch.setattr(module, "push", fails_once)
+    monkeypatch.setattr(delivery, "push", fails_once)
     with pytest.raises(MeshError, match="client did not take its config"):
         httpbin.apply(route)
     assert httpbin.applied() == before
@@ -92,7 +92,7 @@ def test_a_folder_that_can_not_be_written_is_told_and_nothing_is_lost(httpbin, m
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "push", full)
+        patch.setattr(delivery, "push", full)
         with pytest.raises(StorageError, match=r"can't be written: No space left on device. Free space"):
             httpbin.apply(parse_manifests(ROUTE, "route.yaml"))
     httpbin.restore(before)

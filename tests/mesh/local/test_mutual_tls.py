@@ -7,6 +7,7 @@ import json
 import re
 
 import pytest
+from peer_authentications import peer_authentication as policy
 
 from runner.errors import InputError
 from runner.istio.load import load_manifests, merge, parse_manifests
@@ -38,16 +39,6 @@ def applied(mesh):
 
     yield put
     mesh.restore(before)
-
-
-def policy(spec: str, name: str = "default", namespace: str = "default") -> str:
-    return f"""
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {{name: {name}, namespace: {namespace}}}
-spec: {spec}
-"""
 
 
 def rule(mode: str) -> str:

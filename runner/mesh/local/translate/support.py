@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from runner.istio.destination_rule import TrafficPolicy
     from runner.istio.resource import Resource
     from runner.mesh.local.topology import Topology
-    from runner.yamlfile import Loc
+    from runner.yamlfile.documents import Loc
 
 SOURCE_ADDRESS = "127.0.0.1"
 """Where Linux has connections to other loopback addresses come from."""

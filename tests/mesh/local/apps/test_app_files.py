@@ -9,7 +9,7 @@ import pytest
 
 import runner.mesh.local.apps
 from runner.mesh.local.appfile import find_app, load_app
-from runner.yamlfile import read_documents
+from runner.yamlfile.documents import read_documents
 
 APPS = Path(runner.mesh.local.apps.__file__).parent
 ROOT = Path(__file__).parents[4]

@@ -5,22 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from peer_authentications import peer_authentication as policy
 
 from runner.mesh.local.translate import ProxyPaths, translate
 from runner.mesh.local.translate.tls import MTLS_ALPN
 
 HOST = "reviews.default.svc.cluster.local"
 CLUSTER = f"outbound|9080||{HOST}"
-
-
-def policy(spec: str, name: str = "default", namespace: str = "default") -> str:
-    return f"""
----
-apiVersion: security.istio.io/v1
-kind: PeerAuthentication
-metadata: {{name: {name}, namespace: {namespace}}}
-spec: {spec}
-"""
 
 
 def rule(policy: str, subsets: str = "[]") -> str:

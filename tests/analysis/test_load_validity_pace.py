@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from runner.analysis.validity import ValidityInput, judge
-from runner.results.document import Invalid
+from runner.analysis.validity import judge
+from runner.analysis.validity_types import ValidityInput
+from runner.results.document.trial import Invalid
 from runner.results.window import Pace
 
 

@@ -1,97 +1,27 @@
-"""YAML with the place of every value kept, because an error without a line number costs the user a search.
-
-Everything that users write (experiment files, manifests, app files) is read here, by the same rules: YAML 1.2
-booleans (only `true` and `false`, so that a variant named `on` stays `on`), duplicate keys refused (`<<` may be
-overridden), several documents in a file allowed. pydantic's errors are turned into problems with file, line and column.
-"""
+"""Documents with the place of every value kept: read from a file or a text, duplicate keys refused."""
 
 from __future__ import annotations
 
 import difflib
 import os
-import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
 
 from runner.errors import InputError, Position, Problem
+from runner.yamlfile.dialect import Loader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
 
 Loc = tuple[str | int, ...]
 """The way to a value: keys and list indexes from the top of its document."""
 
-Model = TypeVar("Model", bound=BaseModel)
-
-_BASE: type[Any] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-
-
 _MERGE = "tag:yaml.org,2002:merge"
 _MOST_VALUES = 200_000
 """More values than this in one document come from aliases that multiply, not from a person."""
-
-
-class _Loader(_BASE):  # type: ignore[misc]  # PyYAML builds its loaders at run time
-    """Safe loader with YAML 1.2's booleans and numbers (`1:30` is text), and dates as the text the user wrote."""
-
-
-_Loader.yaml_implicit_resolvers = {
-    first: [
-        (tag, pattern)
-        for tag, pattern in resolvers
-        if not tag.endswith((":bool", ":timestamp", ":int", ":float", ":value"))
-    ]
-    for first, resolvers in _BASE.yaml_implicit_resolvers.items()
-}
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:int",
-    re.compile(r"^[-+]?(?:0b[01]+|0o?[0-7]+|0x[0-9a-fA-F]+|0|[1-9][0-9_]*)$"),
-    list("-+0123456789"),
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(
-        r"^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9]+[eE][-+]?[0-9]+|\.[0-9]+(?:[eE][-+]?[0-9]+)?"
-        r"|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))$"
-    ),
-    list("-+0123456789."),
-)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:bool", re.compile(r"^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
-)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes every text that YAML 1.1 or this module's rules would read as something else (`on`, `1e3`, `0o17`)."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's own signature
-        """Write what stands twice twice: kubectl's users expect no anchors."""
-        return True
-
-    def represent_str(self, data: str) -> yaml.ScalarNode:
-        """Escape the line breaks that are none here: they would come back as blanks."""
-        style = '"' if any(sign in data for sign in "\x85\u2028\u2029") else None
-        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
-
-
-_Dumper.add_representer(str, _Dumper.represent_str)
-_Dumper.yaml_implicit_resolvers = {
-    first: [
-        *yaml.SafeDumper.yaml_implicit_resolvers.get(first, []),
-        *_Loader.yaml_implicit_resolvers.get(first, []),
-    ]
-    for first in {*yaml.SafeDumper.yaml_implicit_resolvers, *_Loader.yaml_implicit_resolvers}
-}
-
-
-def to_yaml(data: Any) -> str:
-    """Plain values as YAML that reads back as the same values, here and in kubectl."""
-    text: str = yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    return text
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,7 +99,7 @@ def parse_documents(text: str, file: str) -> list[Document]:
     documents = []
     loader = None
     try:
-        loader = _Loader(text)
+        loader = Loader(text)
         while loader.check_node():
             node = loader.get_node()
             if node is None:
@@ -278,90 +208,3 @@ def _broken_hint(error: yaml.MarkedYAMLError, text: str) -> str | None:
     if context and mark and context.line != mark.line and error.context:
         return f"It happened {error.context} that begins at line {context.line + 1}"
     return None
-
-
-def validate(model: type[Model], document: Document, prefix: Sequence[str | int] = ()) -> Model:
-    """The document's data as `model`.
-
-    Args:
-        model: the pydantic model.
-        document: the data; `prefix` is where in it `document.data` was taken from, for positions.
-        prefix: a way that is put before pydantic's own `loc`.
-
-    Raises:
-        InputError: with one problem for each thing that pydantic found.
-    """
-    try:
-        return model.model_validate(document.data)
-    except ValidationError as error:
-        raise InputError(problems_of(error, document, model, prefix)) from None
-
-
-def problems_of(
-    error: ValidationError, document: Document, model: type[BaseModel], prefix: Sequence[str | int] = ()
-) -> list[Problem]:
-    """What pydantic found, as problems with positions and suggestions, without repeats of one place."""
-    problems: dict[tuple[Position, str], Problem] = {}
-    for detail in error.errors(include_url=False):
-        loc = _written((*prefix, *detail["loc"]), document)
-        unknown = detail["type"] == "extra_forbidden"
-        where = document.position(loc, key=unknown)
-        if unknown:
-            names = field_names(model, detail["loc"][:-1])
-            name = str(detail["loc"][-1])
-            problem = Problem(f'unknown key "{name}"', where, _one_of(names), suggest(name, names))
-        elif detail["type"] == "missing":
-            problem = Problem(f'"{detail["loc"][-1]}" is missing', where)
-        else:
-            message = detail["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-            label = ".".join(str(step) for step in (loc if loc in document.values else loc[:-1]))
-            problem = Problem(f"{label}: {message[:1].lower() + message[1:]}" if label else message, where)
-        known = problems.get((where, problem.message))
-        if known is None or (problem.suggestion and not known.suggestion):
-            problems[where, problem.message] = problem
-    return list(problems.values())
-
-
-def _written(loc: Loc, document: Document) -> Loc:
-    """`loc` without the names that pydantic puts in for unions and validators, which no user wrote."""
-    way: Loc = ()
-    for step in loc[:-1]:
-        if (*way, step) in document.values:
-            way = (*way, step)
-    return (*way, *loc[-1:])
-
-
-def suggest(word: str, known: Iterable[str]) -> str | None:
-    """`Did you mean "apply"?` when a known word is close to `word`."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f'Did you mean "{near[0]}"?' if near else None
-
-
-def _one_of(names: Sequence[str]) -> str | None:
-    return "one of " + ", ".join(names) if names else None
-
-
-def field_names(model: type[BaseModel], loc: Sequence[str | int]) -> list[str]:
-    """The keys that `model` takes at `loc`, as the user writes them."""
-    found: list[type[BaseModel]] = [model]
-    for step in loc:
-        if isinstance(step, int):
-            continue
-        named = [candidate for candidate in found if candidate.__name__ == step]
-        if named:  # pydantic names the member of a union that it tried
-            found = named
-            continue
-        nexts: list[type[BaseModel]] = []
-        for candidate in found:
-            for name, info in candidate.model_fields.items():
-                if step in (info.alias, name):
-                    nexts += _models_in(info.annotation)
-        if nexts:
-            found = nexts
-    return [info.alias or name for candidate in found[:1] for name, info in candidate.model_fields.items()]
-
-
-def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return [annotation]
-    return [model for part in getattr(annotation, "__args__", ()) for model in _models_in(part)]

@@ -1,0 +1,73 @@
+"""What is known of a trial when it has ended, and the finding whether it may count."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from runner.results.document.trial import Invalid, ValidityNote
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from runner.analysis.phase_validity import PhaseSeen
+    from runner.istio.faults import ExpectedFault
+    from runner.results.document.evidence import Edge
+    from runner.results.document.phases import Switches
+    from runner.results.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class ValidityInput:
+    """What is known of a trial when it has ended.
+
+    Attributes:
+        window: the measured window, drained.
+        increases: by proxy, by full stat name, how much a counter grew over the window.
+        start: config version by proxy at the window's first edge; a proxy that did not answer is missing.
+        end: the same at its last edge.
+        proxies: every proxy that should answer; those of either edge are expected in any case.
+        faults: what the variant's config injects, and must be seen to.
+        edges: requests between workloads in Istio's metrics, which say whose requests a fault hit.
+        rate_varies: whether the load has stages, so that the response is meant to change.
+        phases: by phase that was reached, what it showed; empty without phases.
+        switches: when the mesh was changed within the window, on purpose; None without phases.
+    """
+
+    window: Window
+    increases: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    start: Mapping[str, str] = field(default_factory=dict)
+    end: Mapping[str, str] = field(default_factory=dict)
+    proxies: Collection[str] = ()
+    faults: Collection[ExpectedFault] = ()
+    edges: Collection[Edge] = ()
+    rate_varies: bool = False
+    phases: Mapping[str, PhaseSeen] = field(default_factory=dict)
+    switches: Switches | None = None
+
+
+@dataclass(slots=True)
+class Validity:
+    """The finding.
+
+    Attributes:
+        notes: why the trial does not count; empty when it does.
+        remarks: what could not be judged, and why.
+    """
+
+    notes: list[ValidityNote] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+
+    @property
+    def valid(self) -> bool:
+        """Whether the trial may count."""
+        return not self.notes
+
+    @property
+    def codes(self) -> list[Invalid]:
+        """The codes for `invalid_because`."""
+        return list(dict.fromkeys(note.code for note in self.notes))
+
+    def add(self, code: Invalid, detail: str) -> None:
+        """Add a reason why the trial does not count."""
+        self.notes.append(ValidityNote(code=code, detail=detail))
