@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from runner.mesh.cluster.app import STATS
+from runner.mesh.cluster.app import PROXY_CONFIG
 from runner.mesh.cluster.pods import LOAD_FROM
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ _NOT_COPIED = (
 )
 _COPIED_ANNOTATIONS = ("proxy.istio.io/config", "sidecar.istio.io/", "traffic.sidecar.istio.io/")
 _STATUS = "sidecar.istio.io/status"
-_STATS = "proxy.istio.io/config"
+_ANNOTATION = "proxy.istio.io/config"
 _HOST = "kubernetes.io/hostname"
 _USER = 10001
 
@@ -95,7 +95,7 @@ def place_of(
     return Place(
         workload,
         {**labels, **injection, LOAD_FROM: workload},
-        {_STATS: STATS, **annotations},
+        {_ANNOTATION: PROXY_CONFIG, **annotations},
         str((pod.get("spec") or {}).get("serviceAccountName") or ""),
         tuple(dict.fromkeys(lost)),
     )

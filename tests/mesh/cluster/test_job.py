@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from runner.errors import InputError, MeshError
 from runner.mesh.cluster.api import Api
-from runner.mesh.cluster.app import STATS
+from runner.mesh.cluster.app import PROXY_CONFIG
 from runner.mesh.cluster.entry import GatewayPort
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.inside import workload_pod
@@ -57,7 +57,7 @@ def test_generators_take_a_workloads_place():
     pod = raw_pod(labels={**labels, "istio.io/rev": "default"}, annotations=annotations, account="robot")
     place = place_of("client", pod, [{"app": "web"}], {"istio.io/rev": "canary"})
     assert place.labels == {"app": "client", "version": "v1", "istio.io/rev": "canary", LOAD_FROM: "client"}
-    assert place.annotations == {"proxy.istio.io/config": STATS, "sidecar.istio.io/proxyCPU": "2"}
+    assert place.annotations == {"proxy.istio.io/config": PROXY_CONFIG, "sidecar.istio.io/proxyCPU": "2"}
     assert place.service_account == "robot"
     body = job_body("load-1", "trials", 3, [*HOLD, "300"], "image:1", GeneratorPods(cpu="500m"), place)
     template = body["spec"]["template"]
