@@ -117,7 +117,7 @@ def figures(trial: TrialFile) -> dict[str, Value]:
     return found
 
 
-def checked(trial: TrialFile, services: dict[str, list[str]], checks: Sequence[Check]) -> dict[str, Value]:
+def checked(trial: TrialFile, checks: Sequence[Check]) -> dict[str, Value]:
     """The counters that the variant's checks read: for each request, or for each of those that a check says it should equal."""
     evidence = TrialEvidence(
         trial.block,
@@ -125,7 +125,6 @@ def checked(trial: TrialFile, services: dict[str, list[str]], checks: Sequence[C
         trial.variant,
         trial.window,
         increases=increases(trial.stats_before, trial.stats_after),
-        services=services,
         known={proxy: frozenset(names) for proxy, names in trial.stats_after.items()},
     )
     found: dict[str, Value] = {}
@@ -169,13 +168,12 @@ def run(experiment: str, mesh: list[str], results: Path) -> RunFolder:
 
 def trials(folder: RunFolder, checks: Sequence[Check]) -> dict[tuple[str, int], dict[str, Value]]:
     """By variant and block, what the last attempt showed."""
-    services = folder.document().mesh.workloads
     kept: dict[tuple[str, int], TrialFile] = {}
     for trial in folder.trials():
         place = trial.variant, trial.block
         if place not in kept or trial.attempt > kept[place].attempt:
             kept[place] = trial
-    return {place: figures(trial) | checked(trial, services, checks) for place, trial in kept.items()}
+    return {place: figures(trial) | checked(trial, checks) for place, trial in kept.items()}
 
 
 def added(found: dict[tuple[str, int], dict[str, Value]], baseline: str) -> None:
