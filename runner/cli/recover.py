@@ -12,7 +12,7 @@ import click
 def recover(mesh: str | None, context: str | None, namespace: str | None) -> None:
     """Restore all that runs which died (SIGKILL, power loss) left in their meshes."""
     from runner.conduct.recover import recover as restore  # noqa: PLC0415 - keeps --help quick
-    from runner.conduct.recover import reopen  # noqa: PLC0415 - the same
+    from runner.conduct.recover import refuse_left, reopen  # noqa: PLC0415 - the same
     from runner.state import journal_home  # noqa: PLC0415 - the same
 
     done = restore(journal_home(), reopen, wanted=mesh, context=context, namespace=namespace)
@@ -20,3 +20,4 @@ def recover(mesh: str | None, context: str | None, namespace: str | None) -> Non
         print(recovery)
     if not done:
         print("nothing to restore: no run died")
+    refuse_left(done)

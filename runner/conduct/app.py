@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.conduct.journal import Journal, MeshAddress
-from runner.conduct.recover import verify
+from runner.conduct.restoring import verify
 from runner.errors import MeshError, OutsideError
 from runner.state import journal_home
 
@@ -44,7 +44,7 @@ def provided_app(mesh: Mesh, progress: Progress) -> Iterator[None]:
     finally:
         try:
             held = {item.key for item in mesh.applied()}
-            mesh.apply((), [key for key in keys if key in held])
+            mesh.give_back((), [key for key in keys if key in held])
             verify(mesh, (), keys)
         except OutsideError as error:
             journal.abandon()

@@ -125,6 +125,11 @@ class CapacityRecord(RunRecord):
             if variant.url is None:
                 record.load += f", from {'the gateway' if variant.load.source == 'gateway' else variant.load.source}"
 
+    @property
+    def counts_whole_windows(self) -> bool:
+        """Not so: a step's lead is cut from its window, and proxies counted it."""
+        return False
+
     def add_search(self, trial: TrialPlan, search: CapacitySearch, outcome: TrialOutcome, validity: Validity) -> None:
         """Keep one search.
 

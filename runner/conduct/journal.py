@@ -20,6 +20,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from runner.conduct.undo import judge, note
 from runner.errors import StorageError
 from runner.istio.record import record_of, resource_from_record
 from runner.istio.resource import Resource, ResourceKey
@@ -27,6 +28,8 @@ from runner.istio.resource import Resource, ResourceKey
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
+
+    from runner.conduct.undo import Undo, Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,28 +69,8 @@ class JournalRecord:
     run: str
     pid: int
     snapshot: dict[ResourceKey, Resource]
-    written: dict[ResourceKey, set[str | None]] = field(default_factory=dict)
+    written: Written = field(default_factory=dict)
     restored: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Undo:
-    """What has to be done to put a mesh back.
-
-    Attributes:
-        put: resources to put back as they were.
-        delete: keys that were not there before.
-        foreign: keys that somebody changed after the run died; they are left as they are.
-    """
-
-    put: list[Resource]
-    delete: list[ResourceKey]
-    foreign: list[ResourceKey]
-
-    @property
-    def empty(self) -> bool:
-        """Whether there is nothing to do."""
-        return not (self.put or self.delete)
 
 
 class Journal:
@@ -95,6 +78,8 @@ class Journal:
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self.path = path
+        self.written: Written = {}
+        """What was announced so far, by key."""
         self._descriptor = descriptor
 
     @classmethod
@@ -143,6 +128,7 @@ class Journal:
         Raises:
             StorageError: the announcement is not on disk; the change must not be made.
         """
+        put, delete = list(put), list(delete)
         self._write(
             {
                 "intend": {
@@ -151,6 +137,7 @@ class Journal:
                 }
             }
         )
+        note(self.written, put, delete)
 
     def restored(self) -> None:
         """Everything is back and was verified: the journal has done its work and goes."""
@@ -225,11 +212,9 @@ def _read(path: Path) -> JournalRecord | None:
         if "restored" in entry:
             record.restored = True
         if "intend" in entry:
-            for item in entry["intend"]["put"]:
-                resource = resource_from_record(item)
-                record.written.setdefault(resource.key, set()).add(resource.canonical())
-            for kind, namespace, name in entry["intend"]["delete"]:
-                record.written.setdefault(ResourceKey(kind, namespace, name), set()).add(None)
+            put = [resource_from_record(item) for item in entry["intend"]["put"]]
+            delete = [ResourceKey(kind, namespace, name) for kind, namespace, name in entry["intend"]["delete"]]
+            note(record.written, put, delete)
     return record
 
 
@@ -258,30 +243,14 @@ def unfinished(home: Path) -> list[JournalRecord]:
 def undo(record: JournalRecord, now: Sequence[Resource]) -> Undo:
     """What puts a mesh back to the journal's snapshot.
 
-    Only keys that the run announced are touched, and of those only the ones that hold what the run left there: what somebody
-    else changed since is theirs.
+    Only keys that the run announced are touched, and of those only the ones that say what the run left there: what somebody
+    else changed since is theirs (`runner.conduct.undo`).
 
     Args:
         record: the dead run's journal.
         now: what the mesh holds now.
     """
-    present = {resource.key: resource for resource in now}
-    put: list[Resource] = []
-    delete: list[ResourceKey] = []
-    foreign: list[ResourceKey] = []
-    for key, left in record.written.items():
-        before = record.snapshot.get(key)
-        current = present.get(key)
-        current_text = current.canonical() if current else None
-        if current_text == (before.canonical() if before else None):
-            continue
-        if current_text not in left:
-            foreign.append(key)
-        elif before is not None:
-            put.append(before)
-        else:
-            delete.append(key)
-    return Undo(put, delete, foreign)
+    return judge(record.snapshot, record.written, now)
 
 
 def _sync_folder(folder: Path) -> None:

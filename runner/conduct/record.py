@@ -139,8 +139,25 @@ class RunRecord:
                 phases=outcome.phases.seen if outcome.phases else {},
                 switches=outcome.evidence.switches,
                 rate_varies=_varies(trial.variant.load),
+                entry=self._entry(trial.variant),
+                services=outcome.evidence.services,
+                known=outcome.evidence.known,
+                bare=self.mesh.bare,
+                whole=self.counts_whole_windows,
             )
         )
+
+    @property
+    def counts_whole_windows(self) -> bool:
+        """Whether a trial's window holds all requests that the proxies counted in it."""
+        return True
+
+    def _entry(self, variant: VariantPlan) -> list[str]:
+        """The workloads where a variant's load comes in; none where a URL of its own says where."""
+        if variant.url is not None:
+            return []
+        load = variant.load
+        return self.mesh.gateways if load.at_gateway else self.mesh.workloads.get(load.source, [load.source])
 
     def add(self, trial: TrialPlan, outcome: TrialOutcome, validity: Validity | None = None) -> TrialRecord:
         """Keep one trial: its own file, its place in the document, and whether it may count.
@@ -156,6 +173,7 @@ class RunRecord:
         window = outcome.file.window
         validity = validity or self.judged(trial, outcome)
         outcome.evidence.valid = not validity.notes
+        outcome.evidence.foreign = validity.foreign
         outcome.evidence.invalid_because = [str(note.code) for note in validity.notes]
         for record in self._trials.get(trial.variant.name, []):
             if record.block == trial.block:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from runner.conduct.journal import undo, unfinished
+from runner.conduct.journal import unfinished
+from runner.conduct.restoring import by_whom, kept_metadata, left_as_it_is, put_back
 from runner.errors import MeshError
 from runner.mesh.cluster.identity import Identity
 from runner.mesh.kinds import KINDS_BY_NAME
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from runner.conduct.journal import JournalRecord, MeshAddress
-    from runner.istio.resource import Resource, ResourceKey
+    from runner.istio.resource import ResourceKey
     from runner.mesh.base import Mesh
 
 
@@ -27,8 +28,12 @@ class Recovery:
         run: its run folder.
         put: resources put back as they were.
         deleted: resources that the run had added.
-        foreign: resources that somebody changed after the run died; left alone.
+        foreign: resources that somebody changed since; left alone, though some of what the run wrote may remain in them.
         gone: the mesh does not run any more, so there was nothing to put back.
+        changes: who changed those, a clause each.
+        notes: what else there is to say, a sentence each.
+        journal: the run's journal, when it was kept because of what was left alone.
+        mesh: which mesh; None when it is gone.
     """
 
     run: str
@@ -36,6 +41,10 @@ class Recovery:
     deleted: tuple[ResourceKey, ...] = ()
     foreign: tuple[ResourceKey, ...] = ()
     gone: bool = False
+    changes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    journal: Path | None = None
+    mesh: MeshAddress | None = None
 
     def __str__(self) -> str:
         if self.gone:
@@ -47,7 +56,25 @@ class Recovery:
             parts.append("removed " + ", ".join(map(str, self.deleted)))
         if self.foreign:
             parts.append("left alone, because changed by somebody since: " + ", ".join(map(str, self.foreign)))
+        parts += self.notes
         return f"{self.run}: {'; '.join(parts) or 'the mesh was already as before'}"
+
+
+def refuse_left(recoveries: Sequence[Recovery]) -> None:
+    """Say what dead runs may have left in objects that somebody changed since; nothing where there is no such object.
+
+    Raises:
+        MeshError: there is; says which, who changed them, and what to do.
+    """
+    changes = [change for recovery in recoveries for change in recovery.changes]
+    journals = [str(recovery.journal) for recovery in recoveries if recovery.journal]
+    if changes:
+        raise MeshError(
+            f"{'; '.join(changes)} after a run wrote it, so it was left alone, and may still say some of what that run wrote",
+            restored="Everything else is as it was before the run",
+            advice="Put it back or delete it, then run `meshtrial recover` again. To keep it as it is, remove the journal: "
+            f"rm {' '.join(journals)}",
+        )
 
 
 def reopen(address: MeshAddress) -> Mesh | None:
@@ -112,29 +139,22 @@ def _is_meant(mesh: MeshAddress, wanted: str | None, context: str | None, namesp
 
 
 def undo_in(mesh: Mesh, record: JournalRecord) -> Recovery:
-    """Restore one mesh, held by the caller, from one journal; the journal goes when that is verified.
+    """Restore one mesh, held by the caller, from one journal; the journal goes when that is verified, and nothing may be left.
 
     Raises:
         MeshError: the mesh can't be restored, or does not hold what it should afterwards.
     """
     mesh.reach(record.written)
-    work = undo(record, mesh.applied())
-    mesh.apply(work.put, work.delete)
-    verify(mesh, [record.snapshot[item.key] for item in work.put], work.delete)
-    record.path.unlink(missing_ok=True)
-    return Recovery(record.run, tuple(item.key for item in work.put), tuple(work.delete), tuple(work.foreign))
-
-
-def verify(mesh: Mesh, present: Sequence[Resource], absent: Sequence[ResourceKey]) -> None:
-    """Check that a mesh holds resources exactly, and others not at all.
-
-    Raises:
-        MeshError: it does not; says which differ.
-    """
-    now = {resource.key: resource.canonical() for resource in mesh.applied()}
-    wrong = [str(item.key) for item in present if now.get(item.key) != item.canonical()]
-    wrong += [str(key) for key in absent if key in now]
-    if wrong:
-        raise MeshError(
-            f"not restored: {', '.join(wrong)}", advice="Run `meshtrial recover` again; the journal was kept"
-        )
+    work = put_back(mesh, record.snapshot, record.written)
+    if not work.foreign:
+        record.path.unlink(missing_ok=True)
+    return Recovery(
+        record.run,
+        tuple(item.key for item in work.put),
+        tuple(work.delete),
+        tuple(work.foreign),
+        changes=tuple(by_whom(mesh, key) for key in work.foreign),
+        notes=(*kept_metadata(work), *left_as_it_is((), work.missing)),
+        journal=record.path if work.foreign else None,
+        mesh=record.mesh,
+    )

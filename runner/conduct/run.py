@@ -18,11 +18,13 @@ from runner.conduct.meshes import Meshes
 from runner.conduct.plan import make_plan
 from runner.conduct.preview import checked, preview
 from runner.conduct.record import RunRecord
-from runner.conduct.recover import died_in, recover, reopen, verify
+from runner.conduct.recover import died_in, recover, refuse_left, reopen
+from runner.conduct.restoring import kept_metadata, left_as_it_is, verify
 from runner.conduct.stats import added_stats
 from runner.conduct.stopping import Stopping
 from runner.conduct.telemetry import refuse_wrong_queries
 from runner.conduct.trial import Conductor
+from runner.conduct.undo import judge
 from runner.errors import MeshError, MeshtrialError, OutsideError, StoppedError, StorageError
 from runner.mesh.kinds import kind_name
 from runner.results.document.run import Verdict
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 
     from runner.conduct.plan import Plan, TrialPlan
     from runner.conduct.progress import Progress
+    from runner.conduct.recover import Recovery
     from runner.istio.resource import Resource
     from runner.mesh.base import Mesh
     from runner.results.document.run import RunDocument
@@ -176,22 +179,30 @@ def run(
 
 
 @contextlib.contextmanager
-def _held(mesh: Mesh, who: str, restore: Callable[[], None]) -> Iterator[None]:
-    """Hold a mesh in which no dead run has left anything."""
+def _held(mesh: Mesh, who: str, restore: Callable[[], list[Recovery]]) -> Iterator[None]:
+    """Hold a mesh in which no dead run has left anything.
+
+    Raises:
+        MeshError: one may have, in an object that somebody changed since; or another command has the mesh.
+    """
     with contextlib.ExitStack() as holding:
         holding.enter_context(mesh.hold(who))
         description = mesh.describe()
-        if died_in(journal_home(), MeshAddress(description.kind, description.identity)):
+        address = MeshAddress(description.kind, description.identity)
+        if died_in(journal_home(), address):
             holding.close()  # one that lived when journals were looked at died while its Lease was waited for
-            restore()
+            recoveries = restore()
+            refuse_left([recovery for recovery in recoveries if recovery.mesh == address])
             holding.enter_context(mesh.hold(who))
         yield
 
 
-def _recover(choice: MeshChoice, progress: Progress) -> None:
-    for recovery in recover(journal_home(), reopen, wanted=kind_name(choice)):
+def _recover(choice: MeshChoice, progress: Progress) -> list[Recovery]:
+    recoveries = recover(journal_home(), reopen, wanted=kind_name(choice))
+    for recovery in recoveries:
         if not recovery.gone:
             progress.message(f"restored what a dead run had left: {recovery}")
+    return recoveries
 
 
 def _all_alive(mesh: Mesh) -> None:
@@ -313,14 +324,23 @@ def _restore(
     if isinstance(journal, NoJournal):
         return "nothing was applied, so there was nothing to restore", True
     try:
-        mesh.restore(snapshot)
-        verify(
-            mesh, snapshot, [item.key for item in mesh.applied() if item.key not in {entry.key for entry in snapshot}]
-        )
+        seen = mesh.applied()
+        work = judge({item.key: item for item in snapshot}, journal.written, seen)
+        target = work.target(snapshot, seen)
+        mesh.restore(target)
+        wanted = {item.key for item in target}
+        verify(mesh, target, [item.key for item in mesh.applied() if item.key not in wanted])
         now = mesh.versions()
     except (MeshtrialError, OSError) as error:
         journal.abandon()
         return f"not verified ({error}); the journal was kept for `meshtrial recover`", False
+    left = left_as_it_is(work.foreign, work.missing)
+    if left:
+        if work.foreign:
+            journal.abandon()
+        else:
+            journal.restored()
+        return f"the mesh holds what it held before, but: {'; '.join([*left, *kept_metadata(work)])}", False
     wrong = [proxy for proxy, version in before.items() if now.get(proxy) not in {version, None}]
     if wrong:
         journal.abandon()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from runner.conduct.journal import Journal, MeshAddress
-from runner.conduct.recover import verify
+from runner.conduct.restoring import verify
 from runner.errors import MeshError, OutsideError
 from runner.state import journal_home
 
@@ -59,7 +59,7 @@ def added_stats(mesh: Mesh, plan: Plan, progress: Progress, *, wanted: bool) -> 
     finally:
         try:
             progress.message(f"restarts the pods of {names} as they were")
-            mesh.apply(originals, ())
+            mesh.give_back(originals, ())
             verify(mesh, originals, ())
         except OutsideError as error:
             journal.abandon()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, cast
 
@@ -15,9 +15,11 @@ from runner.conduct.phases import Switcher, drive_switched
 from runner.conduct.plan import changed_keys, trial_seconds
 from runner.conduct.progress import Step
 from runner.conduct.proxy_reading import read_quiet, read_texts
-from runner.conduct.recover import verify
+from runner.conduct.restoring import ADVICE, disturbed, kept_metadata, put_back
 from runner.conduct.telemetry import TelemetryReader, TelemetrySeen
+from runner.conduct.undo import note
 from runner.errors import MeshError, OutsideError
+from runner.istio.load import merge
 from runner.load.base import Target, WindowPlan
 from runner.mesh.none import NO_PROXIES
 from runner.probes import access_log, istio_metrics, proxy_stats
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
     from runner.conduct.progress import Progress
     from runner.conduct.proxy_reading import ProxyReading, ProxyTexts
     from runner.conduct.stopping import Stopping
+    from runner.conduct.undo import Written
     from runner.istio.resource import Resource, ResourceKey
     from runner.load.base import Driver
     from runner.mesh.base import GeneratorHost, Mesh
@@ -100,11 +103,15 @@ class Conductor:
     _services: dict[str, list[str]] = field(default_factory=dict)
     _telemetry: TelemetryReader = field(init=False)
     _absent_counters: list[AbsentEvidence] = field(default_factory=list)
+    _written: Written = field(default_factory=dict)
+    _shared: bool = False
+    """Whether others can change the mesh while it is held."""
 
     def __post_init__(self) -> None:
         description = self.mesh.describe()
         self._proxies = description.proxies
         self._services = description.workloads
+        self._shared = description.kind == "cluster"
         spec = self.plan.experiment
         self._telemetry = TelemetryReader(self.mesh, spec.experiment.collect.promql)
         asked = any(
@@ -133,28 +140,48 @@ class Conductor:
         Raises:
             MeshError: the mesh did not do its part, or could not be restored (the journal is kept then).
         """
-        variant = trial.variant
-        back, gone = changed_keys(self.plan.base, variant.touched)
+        variant, whole = trial.variant, False
         self._step("apply", trial, 0)
         self._telemetry.applying()
-        self.journal.intend(variant.put, ())
+        self._written = {}
+        self._announce(variant.put, ())
         try:
             self.mesh.apply(variant.put, ())
+            whole = True
             yield
         finally:
             self._step("restore", trial, 0)
-            self._restore(variant, back, gone)
+            self._restore(trial, whole=whole)
             self.done += 1
 
-    def _restore(self, variant: VariantPlan, back: list[Resource], gone: list[ResourceKey]) -> None:
+    def _announce(self, put: Sequence[Resource], delete: Sequence[ResourceKey]) -> None:
+        self.journal.intend(put, delete)
+        note(self._written, put, delete)
+
+    def _restore(self, trial: TrialPlan, *, whole: bool) -> None:
+        """Give the mesh its base back; `whole` says that all of the variant was applied.
+
+        Raises:
+            MeshError: it could not be done, or somebody changed what the run had applied: a run does not go on over that.
+        """
+        before = {item.key: item for item in self.plan.base}
         try:
-            self.mesh.apply(back, gone)
-            verify(self.mesh, back, gone)
+            work = put_back(self.mesh, before, self._written)
         except OutsideError as error:
             raise MeshError(
-                f"the mesh could not be restored after {variant.name}: {error}",
+                f"the mesh could not be restored after {trial.variant.name}: {error}",
                 advice="Run `meshtrial recover`; the journal was kept",
             ) from error
+        for said in kept_metadata(work):
+            self.progress.message(f"warning: {said}")
+        self.plan = replace(self.plan, base=tuple(merge(self.plan.base, work.put)))
+        if not (whole and self._shared):
+            work = replace(work, as_before=[])
+        changes = disturbed(self.mesh, work, before)
+        if changes:
+            raise MeshError(
+                f"{'; '.join(changes)} while this run had it ({trial.variant.name}, block {trial.block})", advice=ADVICE
+            )
 
     def measure(self, trial: TrialPlan, attempt: int, enough: Callable[[Second], bool] | None = None) -> TrialOutcome:
         """Warm up and measure one window; the mesh holds the variant already.
@@ -222,7 +249,7 @@ class Conductor:
             return None
 
         def change(put: Sequence[Resource], delete: Sequence[ResourceKey]) -> dict[str, str]:
-            self.journal.intend(put, delete)
+            self._announce(put, delete)
             return self.mesh.apply(put, delete)
 
         back = changed_keys(self.plan.state(variant), variant.phases.put)

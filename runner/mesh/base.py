@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from runner.errors import MeshError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from contextlib import AbstractContextManager
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.finding import Demands
     from runner.mesh.telemetry import Telemetry
+
+
+class ChangedError(MeshError):
+    """Somebody else changed or deleted what was to be changed, after it was last looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ class MeshDescription:
         url: the target, of kind none; without a user's name and password.
         istio: the control plane's version, of a cluster; None when it can't be told.
         revisions: Istio's revisions that the proxies belong to.
+        gateways: workloads of its ingress gateways.
+        bare: by workload with a proxy, the pods without one that stand behind a Service of its own.
     """
 
     kind: str
@@ -58,6 +66,8 @@ class MeshDescription:
     url: str | None = None
     istio: str | None = None
     revisions: list[str] = field(default_factory=list)
+    gateways: list[str] = field(default_factory=list)
+    bare: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +194,21 @@ class Mesh(Protocol):
             InputError: a resource can't be held by this mesh.
             ConfigRejectedError: a proxy refused; the state before was put back.
         """
+        ...
+
+    def give_back(self, put: Sequence[Resource], delete: Sequence[ResourceKey]) -> dict[str, str]:
+        """As `apply`, to undo one: every resource for itself, so that one that can't be written keeps no other back.
+
+        Nothing may be measured before the next `apply`: it may still be in flight what was sent by the earlier config.
+
+        Raises:
+            ChangedError: somebody changed a resource after `applied` told of it; all others were written.
+            MeshError: a resource can't be written for another reason; says which were.
+        """
+        ...
+
+    def last_writer(self, key: ResourceKey) -> str:
+        """Who last wrote a resource as `applied` told of it, and when, in words; empty where that is not known."""
         ...
 
     def restore(self, resources: Sequence[Resource]) -> dict[str, str]:

@@ -93,6 +93,14 @@ class PlainTarget(PlainPreview):
             _refuse(put)
         return {}
 
+    def give_back(self, put: Sequence[Resource], delete: Sequence[ResourceKey]) -> dict[str, str]:
+        """Nothing, as `apply`."""
+        return self.apply(put, delete)
+
+    def last_writer(self, key: ResourceKey) -> str:  # noqa: ARG002 - the protocol's argument
+        """Nobody."""
+        return ""
+
     def restore(self, resources: Sequence[Resource]) -> dict[str, str]:
         """Nothing; no proxy holds anything."""
         return self.apply(resources, ())

@@ -13,6 +13,7 @@ import yaml
 from runner.conduct.journal import Journal, MeshAddress, undo, unfinished
 from runner.errors import ConfigRejectedError, InputError, MeshError
 from runner.istio.load import parse_manifests
+from runner.mesh.base import ChangedError
 from runner.mesh.cluster import api as api_module
 from runner.mesh.cluster.check import Checker
 from runner.mesh.cluster.connect import connect
@@ -185,6 +186,38 @@ def test_a_plan_that_breaks_off_leaves_nothing_behind(api, store, read, raw):
     with pytest.raises(ConfigRejectedError, match=r"unknown field .*no-such-field.*Everything was put back"):
         store.change([*bad, *extra], [])
     assert stripped(raw()) == before
+
+
+def test_giving_back_leaves_only_what_somebody_changed(api, namespace, store, read, raw):
+    """The change is made after the last look: only the write itself can find it."""
+    store.change(read(APP + "---" + ROUTE), [])
+    snapshot = {item.key.kind: item for item in store.read()}
+    rules = read(APP)[1]
+    rules.body["spec"]["subsets"] = rules.body["spec"]["subsets"][:1]
+    extra = read(VARIANT.replace("name: reviews}", "name: zz-last}"))
+    store.change([*read(VARIANT), rules, *extra], [])
+    _edit(api, raw(), timeout="7s")
+    back = [snapshot["VirtualService"], snapshot["DestinationRule"]]
+    written, failure = store.give_back(back, [item.key for item in extra])
+    assert [held.resource.canonical() for held in written] == [back[1].canonical()]
+    assert isinstance(failure, ChangedError)
+    words = f"Not put back: VirtualService {namespace}/reviews; everything else was"
+    assert "reviews was changed by somebody else (kubectl-edit at 20" in str(failure)
+    assert words in str(failure)
+    assert raw()["spec"]["http"][0]["timeout"] == "7s"
+    assert [item.key.name for item in store.read()] == ["reviews"] * 3
+
+
+def test_giving_back_what_the_server_refuses_keeps_nothing_else_back(store, read, raw):
+    store.change(read(APP + "---" + ROUTE), [])
+    snapshot = store.read()
+    store.change([*read(VARIANT), *read(VARIANT.replace("name: reviews}", "name: aa-first}"))], [])
+    bad = read(VARIANT.replace("name: reviews}", "name: aa-first}"))[0]
+    bad.body["spec"]["http"][0]["no-such-field"] = 1
+    _, failure = store.give_back([bad, *snapshot], [])
+    assert not isinstance(failure, ChangedError)
+    assert "the API server refused VirtualService" in str(failure)
+    assert raw()["spec"] == read(ROUTE)[0].spec
 
 
 def test_a_dead_runs_journal_brings_everything_back(api, namespace, store, read, raw, tmp_path):

@@ -37,7 +37,7 @@ PROXY_CONFIG = json.dumps(
                 r"listener\..*\.(ssl\..*|no_filter_chain_match)",
                 r"tcp\.rbac\..*",
             ]
-        }
+        },
     }
 )
 """Sidecars keep hardly any of Envoy's counters by default (Istio's bootstrap); the ones that checks read are of these: calls, refusals

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ConfigRejectedError, MeshError
+from runner.mesh.base import ChangedError
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.objects import resource_of
 
@@ -67,10 +68,10 @@ def told(error: MeshError, key: ResourceKey, where: Position | None) -> MeshErro
     return MeshError(f"{place}{key} could not be changed: {error.message}", advice=error.advice)
 
 
-def foreign(key: ResourceKey, now: Held | None) -> MeshError:
+def foreign(key: ResourceKey, now: Held | None) -> ChangedError:
     """What is said when somebody else changed or deleted an object of the run."""
     what = f"changed by somebody else ({now.by})" if now is not None else "deleted by somebody else"
-    return MeshError(
+    return ChangedError(
         f"{key} was {what} while this run had it",
         advice="Their change was left as it is. Keep others (Flagger, Argo, a colleague) off this namespace during a run",
     )

@@ -10,18 +10,20 @@ would not mean the same as on the embedded mesh.
 
 from __future__ import annotations
 
+import contextlib
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import MeshError
-from runner.mesh.cluster.errors import AwayError, StatusError
+from runner.mesh.base import ChangedError
+from runner.mesh.cluster.errors import AwayError, CredentialError, StatusError
 from runner.mesh.cluster.held import Held, foreign, held_of, told
 from runner.mesh.cluster.objects import DEFAULTED, outgoing, resource_of
 from runner.mesh.cluster.touched import CONFIG_KINDS, ROUTING, TOUCHED_KINDS, elsewhere, order
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.cluster.api import Api
@@ -162,6 +164,41 @@ class Store:
             raise refusal from None
         return written
 
+    def give_back(self, put: Sequence[Resource], delete: Sequence[ResourceKey]) -> tuple[list[Held], MeshError | None]:
+        """Put and delete, each for itself: what can't be written keeps nothing else back.
+
+        Returns:
+            What was written, as the server holds it now, and what is to be said of the rest: which could not be written, and why.
+
+        Raises:
+            AwayError: the server does not answer; says where it stopped.
+        """
+        written: list[Held] = []
+        failed: dict[ResourceKey, MeshError] = {}
+        for resource in sorted(put, key=lambda item: order(item.key)):
+            with self._for_itself(resource.key, failed):
+                written.append(self._put(resource))
+        for key in sorted(delete, key=order, reverse=True):
+            with self._for_itself(key, failed):
+                self._delete(key)
+        return written, _failure(failed, len(put) + len(delete))
+
+    @contextlib.contextmanager
+    def _for_itself(self, key: ResourceKey, failed: dict[ResourceKey, MeshError]) -> Iterator[None]:
+        """One write of several.
+
+        Raises:
+            AwayError: the server does not answer, which would be waited for with each of them.
+            CredentialError: nor will it accept the next one.
+        """
+        try:
+            yield
+        except (AwayError, CredentialError) as error:
+            error.restored = f"{key} was not put back, and nothing after it"
+            raise
+        except MeshError as error:
+            failed[key] = told(error, key, None)
+
     def _back(self, before: dict[ResourceKey, Held | None], done: Sequence[ResourceKey]) -> str:
         failed = []
         for key in reversed(done):
@@ -286,3 +323,18 @@ class Store:
     def touched(self) -> set[ResourceKey]:
         """What this store wrote or deleted, or tried to."""
         return set(self._touched)
+
+
+def _failure(failed: dict[ResourceKey, MeshError], number: int) -> MeshError | None:
+    """What is said when some of `number` objects could not be given back."""
+    if not failed:
+        return None
+    errors = list(dict.fromkeys(failed.values()))
+    changed = all(isinstance(error, ChangedError) for error in errors)
+    what = "; ".join(str(error.what) for error in errors)
+    rest = "everything else was" if len(failed) < number else "nothing was"
+    return (ChangedError if changed else MeshError)(
+        what,
+        restored=f"Not put back: {', '.join(map(str, failed))}; {rest}",
+        advice=errors[-1].advice,
+    )

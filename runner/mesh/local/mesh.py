@@ -87,6 +87,7 @@ class LocalMesh:
             proxies=[pod.name for pod in self.instance.topology.proxied],
             workloads=self.workloads(),
             joined=self._joined,
+            gateways=list(dict.fromkeys(pod.called for pod in self.instance.topology.proxied if pod.role == "gateway")),
         )
 
     def workloads(self) -> dict[str, list[str]]:
@@ -150,6 +151,18 @@ class LocalMesh:
         state = {resource.key: resource for resource in self._resources if resource.key not in set(delete)}
         state.update({resource.key: resource for resource in fresh})
         return self._move(list(state.values()))
+
+    def give_back(self, put: Sequence[Resource], delete: Sequence[ResourceKey] = ()) -> dict[str, str]:
+        """As `apply`: nobody else can change this mesh while it is held.
+
+        Raises:
+            MeshError: as `apply`.
+        """
+        return self.apply(put, delete)
+
+    def last_writer(self, key: ResourceKey) -> str:  # noqa: ARG002 - the protocol's argument
+        """Not known: nothing here notes who wrote what."""
+        return ""
 
     def restore(self, resources: Sequence[Resource]) -> dict[str, str]:
         """Make the mesh hold exactly `resources`, in their order; whatever it holds now goes.
