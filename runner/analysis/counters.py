@@ -109,6 +109,9 @@ def read_counter(metric: Metric, trials: Sequence[TrialEvidence]) -> Reading:
                 None,
                 missing=f"no workload or service `{who}` was read in block {trial.block}; known: {listing(known, 20)}",
             )
+        foreign = next((trial.foreign[workload] for workload in workloads if workload in trial.foreign), None)
+        if foreign:
+            return Reading(None, missing=f"{foreign} (block {trial.block})")
         parts.extend(trial.increases[workload] for workload in workloads)
         for workload in workloads:
             known_names |= trial.known.get(workload, frozenset())

@@ -41,6 +41,7 @@ class TrialEvidence:
         capacity: of a capacity search, which is a trial too: what it found (arrivals per second), with its bounds.
         switches: when the mesh was changed within the window, and what counters did in each phase; None without phases.
         objective: what a second of a trial with phases should keep; empty without one.
+        foreign: by workload whose counters hold somebody else's requests too, why that is clear.
     """
 
     block: int
@@ -58,6 +59,7 @@ class TrialEvidence:
     setting: str = ""
     switches: Switches | None = None
     objective: tuple[Condition, ...] = ()
+    foreign: dict[str, str] = field(default_factory=dict)
 
     @cached_property
     def _tallies(self) -> tuple[Tally, dict[str, Tally]]:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING
 from scipy import stats
 
 from runner.analysis.refusals import refusing
+from runner.analysis.tally import tally_window
 from runner.analysis.words import counted, listing, number
 from runner.results.document.trial import Invalid
 from runner.results.histogram import Histogram
 
 if TYPE_CHECKING:
+    from runner.analysis.foreign import Traffic
     from runner.analysis.tally import Tally
     from runner.analysis.validity_types import Validity, ValidityInput
     from runner.results.window import Window
@@ -61,6 +63,30 @@ def judge_traffic(trial: ValidityInput, whole: Tally, found: Validity) -> None:
             found.remarks.append(f"{silence}. They did arrive: refused were {by} (no filter chain for them)")
         else:
             found.add(Invalid.UNREACHABLE, silence)
+
+
+def sent_exactly(trial: ValidityInput) -> int | None:
+    """How many requests proxies should have counted where the load comes in; None where that can't be told to the request.
+
+    A window that was cut short has stragglers, and over a switch of config proxies begin counters anew.
+    """
+    window = trial.window
+    if window.stopped or not window.drained or trial.phases or not trial.whole:
+        return None
+    whole, _ = tally_window(window)
+    return whole.requests + window.unmeasured
+
+
+def judge_strangers(trial: ValidityInput, traffic: Traffic, found: Validity) -> None:
+    """Others' requests do not make a trial invalid; but what they were, and whose counters hold them, must be known."""
+    whole, _ = tally_window(trial.window)
+    for one in traffic.clear(whole.requests + trial.window.unmeasured):
+        found.remarks.append(
+            f"not all traffic was this load's: {one.words}. Latencies are those of a mesh that others use too, and the "
+            f"counters of {listing(sorted(one.passed))} hold what they did, so checks on these are inconclusive"
+        )
+        for workload in one.passed:
+            found.foreign.setdefault(workload, f"somebody else's requests are counted too: {one.words}")
 
 
 def judge_arrivals(window: Window, whole: Tally, found: Validity) -> None:

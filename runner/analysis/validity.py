@@ -9,7 +9,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from runner.analysis.faults import why_not_fired
-from runner.analysis.load_validity import judge_arrivals, judge_generator, judge_pace, judge_traffic
+from runner.analysis.foreign import Flows, whose
+from runner.analysis.load_validity import (
+    judge_arrivals,
+    judge_generator,
+    judge_pace,
+    judge_strangers,
+    judge_traffic,
+    sent_exactly,
+)
 from runner.analysis.phase_validity import outside
 from runner.analysis.steadiness import judge_trend
 from runner.analysis.tally import tally_window
@@ -19,7 +27,10 @@ from runner.results.document.trial import Invalid
 from runner.results.phases import part_of, spans
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
+
+    from runner.analysis.foreign import Traffic
+    from runner.results.document.evidence import Edge
 
 
 def judge(trial: ValidityInput) -> Validity:
@@ -95,10 +106,26 @@ def _held(
 def _faults(trial: ValidityInput, found: Validity) -> None:
     own = outside(trial.phases)
     increases, edges = (own.increases, own.edges) if own else (trial.increases, trial.edges)
-    fired = [why_not_fired(fault, increases, edges) for fault in sorted(trial.faults)]
+    traffic = _traffic(trial, increases, edges)
+    if traffic is not None:
+        judge_strangers(trial, traffic, found)
+    fired = [why_not_fired(fault, increases, edges, traffic, trial.bare) for fault in sorted(trial.faults)]
     for name, seen in trial.phases.items():
-        reasons = [why_not_fired(fault, seen.increases, seen.edges) for fault in sorted(seen.faults)]
+        theirs = _traffic(trial, seen.increases, seen.edges)
+        reasons = [
+            why_not_fired(fault, seen.increases, seen.edges, theirs, trial.bare) for fault in sorted(seen.faults)
+        ]
         fired += [f"{reason} ({name})" for reason in reasons if reason]
     for reason in fired:
         if reason:
             found.add(Invalid.FAULT_NOT_FIRED, reason)
+
+
+def _traffic(
+    trial: ValidityInput, increases: Mapping[str, Mapping[str, int]], edges: Collection[Edge]
+) -> Traffic | None:
+    """Whose requests the proxies counted; None where the entry is not known, or is not looked at."""
+    if not trial.entry:
+        return None
+    flows = Flows(increases, list(edges), trial.services, trial.known, tuple(trial.entry))
+    return whose(flows, sent_exactly(trial))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from runner.results.document.trial import Invalid, ValidityNote
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
 
     from runner.analysis.phase_validity import PhaseSeen
     from runner.istio.faults import ExpectedFault
@@ -32,6 +32,12 @@ class ValidityInput:
         rate_varies: whether the load has stages, so that the response is meant to change.
         phases: by phase that was reached, what it showed; empty without phases.
         switches: when the mesh was changed within the window, on purpose; None without phases.
+        entry: the workloads where the load comes in: the gateways, or the one that it leaves from; empty where it is not known, and
+            all traffic is taken for the load's own.
+        services: by service, the workloads behind it.
+        known: by workload, the names of all its proxy's counters, moved or not.
+        bare: by workload, the pods without a sidecar behind a Service of its own.
+        whole: whether the window holds all requests that the proxies counted; False where its beginning was cut off.
     """
 
     window: Window
@@ -44,6 +50,11 @@ class ValidityInput:
     rate_varies: bool = False
     phases: Mapping[str, PhaseSeen] = field(default_factory=dict)
     switches: Switches | None = None
+    entry: Sequence[str] = ()
+    services: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    known: Mapping[str, Collection[str]] = field(default_factory=dict)
+    bare: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    whole: bool = True
 
 
 @dataclass(slots=True)
@@ -53,10 +64,12 @@ class Validity:
     Attributes:
         notes: why the trial does not count; empty when it does.
         remarks: what could not be judged, and why.
+        foreign: by workload whose counters hold somebody else's requests too, why that is clear.
     """
 
     notes: list[ValidityNote] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
+    foreign: dict[str, str] = field(default_factory=dict)
 
     @property
     def valid(self) -> bool:

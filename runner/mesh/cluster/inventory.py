@@ -6,16 +6,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError, MeshError, Problem
+from runner.istio.destination_rule import DestinationRule
 from runner.istio.gateway import Gateway
+from runner.istio.hosts import full_host
+from runner.istio.virtual_service import VirtualService
 from runner.mesh.cluster.api import segment
 from runner.mesh.cluster.entry import gateway_services
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.expect import kind_of
+from runner.mesh.cluster.job import GENERATOR
 from runner.mesh.cluster.pods import gateway_pods, list_pods
 from runner.yamlfile.problems import suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from runner.istio.resource import Resource
     from runner.mesh.cluster.api import Api
@@ -150,6 +154,60 @@ def refuse_without_sidecars(inventory: Inventory, namespace: str) -> None:
         raise MeshError(
             f"not all pods in {namespace} are ready: {words}", advice="Wait for them, or repair them, and run again"
         )
+
+
+def beside_sidecars(inventory: Inventory, services: Sequence[Resource]) -> dict[str, dict[str, list[str]]]:
+    """By service, by workload with sidecars behind it (none where there is no such), the pods without one that get its requests too.
+
+    Load generators' pods and such as are not ready get none.
+
+    Args:
+        inventory: what runs there.
+        services: of the namespace.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for service in services:
+        selector = (service.spec.get("selector") or {}).items()
+        behind = [pod for pod in inventory.pods if selector and selector <= pod.labels.items()]
+        bare = [pod.name for pod in behind if pod.ready and not pod.proxied and GENERATOR not in pod.labels]
+        if bare:
+            found[service.key.name] = {pod.workload: bare for pod in behind if pod.proxied} or {"": bare}
+    return found
+
+
+def warn_of_bare(
+    bare: Mapping[str, Mapping[str, Sequence[str]]], resources: Sequence[Resource], namespace: str
+) -> list[str]:
+    """What pods without a sidecar mean for an experiment, a sentence for each service that has some.
+
+    Args:
+        bare: as `beside_sidecars` found them.
+        resources: the state wanted, for the hosts that its routes and policies name.
+        namespace: the experiment's.
+    """
+    named = {full_host(host, item.key.namespace or namespace) for item in resources for host in _named(kind_of(item))}
+    told = []
+    for service, workloads in sorted(bare.items()):
+        pods = sorted({pod for names in workloads.values() for pod in names})
+        which = f"{', '.join(pods[:3])}{f' and {len(pods) - 3} more' if len(pods) > 3 else ''}"  # noqa: PLR2004
+        if "" not in workloads:
+            told.append(
+                f"{service} has pods with a sidecar and without ({which}): requests to the latter and calls from them pass routes, "
+                "faults, policies and counters by, so what is measured is a mixture. Give them sidecars (injection, then "
+                "`kubectl rollout restart`), or scale them down"
+            )
+        elif full_host(service, namespace) in named:
+            told.append(
+                f"no pod behind {service}, which the experiment's config names, has a sidecar ({which}): callers' proxies obey it, "
+                "but what these pods call, and policies for them, do not"
+            )
+    return told
+
+
+def _named(spec: object) -> Sequence[str]:
+    if isinstance(spec, VirtualService):
+        return spec.hosts
+    return [spec.host] if isinstance(spec, DestinationRule) else []
 
 
 def workloads_by_service(inventory: Inventory, services: Sequence[Resource]) -> dict[str, list[str]]:

@@ -17,7 +17,13 @@ from runner.mesh.cluster.connect import connect, reconnect
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.generator_jobs import GeneratorJobs
 from runner.mesh.cluster.identity import Identity
-from runner.mesh.cluster.inventory import refuse_unusable, refuse_without_sidecars, take_inventory, workloads_by_service
+from runner.mesh.cluster.inventory import (
+    beside_sidecars,
+    refuse_unusable,
+    refuse_without_sidecars,
+    take_inventory,
+    workloads_by_service,
+)
 from runner.mesh.cluster.istiod import Istiod
 from runner.mesh.cluster.kinds import Places
 from runner.mesh.cluster.lease import NamespaceLease
@@ -164,7 +170,17 @@ class OpenedNamespace:
             proxies=list(self._pods),
             workloads=self.workloads(),
             joined=True,
+            gateways=sorted({pod.workload for pod in self.inventory.gateways}),
+            bare={
+                workload: pods
+                for workloads in self._bare().values()
+                for workload, pods in workloads.items()
+                if workload
+            },
         )
+
+    def _bare(self) -> dict[str, dict[str, list[str]]]:
+        return beside_sidecars(self.inventory, [held.resource for held in self._services()])
 
     def _envoy_version(self) -> str | None:
         if self._envoy is None:
