@@ -3,7 +3,8 @@
 A proxy that shows a change in its own config (`runner.mesh.cluster.traces`) has it. One that should and does not is either still to
 get it, or the change makes no difference to it. Istiod numbers its pushes, and each is made from all that it has read by then: a
 proxy that has acknowledged a push as young as those by which others show the change has it too. Where none shows it, a younger push
-than before must be acknowledged, and the longest time be over for which istiod holds a push back.
+than before must be acknowledged, and the longest time be over for which istiod holds a push back. Whether such a change makes no
+difference or is hidden is not told here but by `runner.mesh.cluster.visible`.
 
 One gap is left, for kinds that leave no mark of their own (EnvoyFilter, Telemetry, Sidecar): somebody else's change of a proxy's
 config that arrives in the moment between our write and its push looks like ours. Ours then arrives while the load warms up; should it
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 from runner.errors import ConfigRejectedError, MeshError
 from runner.istio.peer_authentication import ROOT_NAMESPACE
 from runner.mesh.cluster.touched import CONFIG_KINDS
-from runner.mesh.cluster.traces import MARKED, slice_of
+from runner.mesh.cluster.traces import MARKED, PATHS, slice_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 DEBOUNCE_MAX = 11.0
 """Seconds within which istiod has pushed whatever it has read (its PILOT_DEBOUNCE_MAX is 10 s): only after that is a change that no
-proxy shows one that makes no difference to proxies."""
+proxy shows one that makes no difference to proxies, or one that is hidden from all of them."""
 
 _LAST = {
     "VirtualService": "rds",
@@ -69,6 +70,7 @@ class Agreement:
     syncs: dict[str, Sync] = field(default_factory=dict)
     """How far the proxies were when istiod was last asked."""
     _read_at: float | None = None
+    _nowhere: set[ResourceKey] = field(default_factory=set)
     _slices: dict[tuple[ResourceKey, str, bool], tuple[Dump, str]] = field(default_factory=dict)
 
     def missing(self, now: Mapping[str, Dump], concerned: Iterable[str]) -> dict[str, str]:
@@ -120,6 +122,10 @@ class Agreement:
         for item in self.change.traced:
             after = {name: self._slice(item, name, dump, late=True) for name, dump in now.items()}
             elsewhere = any(after.values())
+            if not elsewhere:
+                self._nowhere.add(item.key)
+            else:
+                self._nowhere.discard(item.key)
             for name in names:
                 earlier = self.before.dumps.get(name)
                 if earlier is None or name not in now:
@@ -203,11 +209,15 @@ class Agreement:
         for item in traceless:
             if item.key in shown and sync.acked[_last(item.key, pod)] >= shown[item.key]:
                 continue
-            if earlier is not None and sync.last_acked <= earlier.last_acked:
+            if earlier is not None and sync.last_acked <= earlier.last_acked and not self._is_nobodys(item):
                 return f"has acknowledged no push since {item.key} changed"
             if not self._long_read():
                 return f"shows no trace of {item.key}, and may not have had the push with it"
         return None
+
+    def _is_nobodys(self, item: Resource) -> bool:
+        """Whether a resource that must show somewhere shows nowhere: istiod pushes none that no proxy may see."""
+        return item.key in self._nowhere and item.key.kind in PATHS
 
     def _long_read(self) -> bool:
         """Whether istiod read the change so long ago that it has sent all of it."""

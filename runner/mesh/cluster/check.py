@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import InputError, MeshError, Problem
-from runner.istio.hosts import MESH_GATEWAY, full_host
+from runner.istio.hosts import host_matches
 from runner.istio.lint import lint
 from runner.istio.load import says_more
-from runner.istio.virtual_service import VirtualService
+from runner.istio.peer_authentication import ROOT_NAMESPACE
 from runner.mesh.cluster.claims import SHARED_GATEWAYS, shared_gateways
 from runner.mesh.cluster.errors import StatusError
 from runner.mesh.cluster.expect import kind_of
+from runner.mesh.cluster.gateway_routes import NEW, OWN_HOST, rivals
+from runner.mesh.cluster.held import held_of
 from runner.mesh.cluster.objects import resource_of
 from runner.mesh.cluster.pod_labels import pod_labels
 from runner.mesh.cluster.refusal import refusal_problems
+from runner.mesh.cluster.same_hosts import hidden_by_export, same_hosts
 from runner.mesh.cluster.touched import misplaced
 from runner.mesh.cluster.traces import UNPROVEN
+from runner.mesh.cluster.visible import KIND as SIDECAR
+from runner.mesh.cluster.visible import egresses, unseen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from runner.istio.resource import Resource
+    from runner.mesh.cluster.gateway_routes import Rival
+    from runner.mesh.cluster.held import Held
     from runner.mesh.cluster.pods import Pod
     from runner.mesh.cluster.store import Store
 
@@ -47,11 +54,13 @@ class Checker:
         store: its objects, read.
         pods: the pods that proxies run in, and the apps'.
         no_istiod: why istiod can't be asked whether config has arrived; empty when it can.
+        targets: the gateway pods' ports by the port of their Service.
     """
 
     store: Store
     pods: Sequence[Pod]
     no_istiod: str = ""
+    targets: Mapping[int, set[int]] = field(default_factory=dict)
 
     def check(self, resources: Sequence[Resource]) -> list[str]:
         """Warnings about a whole state, one sentence each.
@@ -62,7 +71,9 @@ class Checker:
         """
         known = self.store.known()
         put = [item for item in resources if item.key not in known or not _same(item, known[item.key].resource)]
-        problems = [*misplaced(put, self.store.namespace), *self._hidden(put), *self._hosts_of_others(put, resources)]
+        others = list(self._hosts_of_others(put, resources))
+        problems = [*misplaced(put, self.store.namespace), *self._hidden(put)]
+        problems += [item for item in others if isinstance(item, Problem)]
         if problems:
             raise InputError(problems)
         for resource in put:
@@ -74,7 +85,10 @@ class Checker:
                 )
         self._permissions({(item.key.kind, item.key.namespace) for item in put})
         warnings = [*self._owners(put), *self._lint(put, resources)]
-        warnings += [f"{text}. {SHARED_GATEWAYS}" for text in shared_gateways(resources, self._elsewhere_of("Gateway"))]
+        shared = shared_gateways(resources, [held.resource for held in self._held_elsewhere("Gateway")], self.targets)
+        warnings += [f"{text}. {SHARED_GATEWAYS}" for text in shared]
+        warnings += [item for item in others if isinstance(item, str)]
+        warnings += self._unseen(put, resources)
         refused = self.store.try_out(put)
         if refused:
             raise InputError([problem for item, error in refused for problem in refusal_problems(item, error)])
@@ -88,33 +102,60 @@ class Checker:
                     resource.position(),
                 )
 
-    def _hosts_of_others(self, put: Sequence[Resource], state: Sequence[Resource]) -> Iterator[Problem]:
-        """Of two VirtualServices of one host istiod takes the older one, which is not ours."""
-        ours = {item.key for item in put}
-        elsewhere = [item for item in self._elsewhere_of("VirtualService") if _is_exported(item)]
-        others = [item for item in (*state, *elsewhere) if item.key not in ours]
-        taken: dict[str, Resource] = {}
-        for item in others:
-            for host in _mesh_hosts(item):
-                taken.setdefault(host, item)
+    def _hosts_of_others(self, put: Sequence[Resource], state: Sequence[Resource]) -> Iterator[Problem | str]:
+        """Of two VirtualServices of one host istiod takes the older one, at a gateway that one's routes first."""
         known = self.store.known()
-        for resource in put:
-            spec = kind_of(resource)
-            if not isinstance(spec, VirtualService):
+        ours = {item.key for item in put}
+        elsewhere = self._held_elsewhere("VirtualService")
+        beside = [known[item.key] for item in state if item.key in known and item.key not in ours]
+        times = {key: held.created for key, held in known.items()}
+        yield from hidden_by_export(put, self.store.namespace)
+        yield from same_hosts(put, [*beside, *elsewhere], times, self.store.namespace)
+        written = {item.key: item for item in put}
+        for rival in self._rivals(state, elsewhere):
+            if not rival.lost or rival.ours not in written:
+                yield f"{rival}. {OWN_HOST}"
                 continue
-            for index, name in enumerate(spec.hosts):
-                host = full_host(name, resource.key.namespace)
-                other = taken.get(host) if MESH_GATEWAY in spec.effective_gateways else None
-                if other is None:
-                    continue
-                by = f", last written by {known[other.key].by}" if other.key in known else ""
-                yield Problem(
-                    f"the cluster already has {other.key} for the host {name}{by}: Istio takes the older one, so this has no effect",
-                    resource.position("spec", "hosts", index),
-                    suggestion=f"Give this one the name {other.key.name}, so that it replaces that one for the run, or remove that one",
-                )
+            yield Problem(str(rival), written[rival.ours].position("spec", "hosts"), suggestion=OWN_HOST)
 
-    def _elsewhere_of(self, kind: str) -> list[Resource]:
+    def _rivals(self, state: Sequence[Resource], elsewhere: Sequence[Held]) -> Iterator[Rival]:
+        times = {key: held.created for key, held in self.store.known().items()}
+        spaces = {pod.namespace for pod in self.pods if pod.gateway}
+        return rivals([(item, times.get(item.key, NEW)) for item in state], elsewhere, state, spaces)
+
+    def answered_elsewhere(self, state: Sequence[Resource], host: str | None) -> list[Problem]:
+        """Why load that enters at the gateway under a host would be answered by another namespace's routes in the place of ours."""
+        name = (host or "").partition(":")[0]
+        return [
+            Problem(str(rival), suggestion=OWN_HOST)
+            for rival in self._rivals(state, self._held_elsewhere("VirtualService"))
+            if rival.lost and (not name or host_matches(rival.host, name))
+        ]
+
+    def _unseen(self, put: Sequence[Resource], state: Sequence[Resource]) -> Iterator[str]:
+        """What a Sidecar resource hides from callers.
+
+        Raises:
+            MeshError: it hides a VirtualService from all of them, and is no part of what is to be tried.
+        """
+        ours = {item.key for item in put}
+        whole_mesh = [
+            held.resource for held in self._held_elsewhere(SIDECAR) if held.resource.key.namespace == ROOT_NAMESPACE
+        ]
+        callers = [pod for pod in self.pods if pod.namespace == self.store.namespace]
+        gateways = {item.key for item in put if set(item.spec.get("gateways") or ["mesh"]) - {"mesh"}}
+        for found in unseen(put, callers, egresses([*state, *whole_mesh])):
+            lost = [key for key in found.resources if key.kind == "VirtualService" and key not in gateways]
+            if lost and found.everywhere and not ours & set(found.sidecars):
+                raise MeshError(
+                    f"no proxy would hold {lost[0]}: {' and '.join(map(str, found.sidecars))} hides its hosts from every sidecar of "
+                    f"{self.store.namespace}",
+                    advice="Add its hosts to spec.egress there, or take that away for the run. Nothing was changed",
+                )
+            yield str(found)
+
+    def _held_elsewhere(self, kind: str) -> list[Held]:
+        """Of other namespaces, as far as they may be seen."""
         place = self.store.places.find(kind)
         if place is None:
             return []
@@ -122,8 +163,8 @@ class Checker:
             items = self.store.api.get(f"/apis/{place.group}/{place.version}/{place.plural}").get("items") or []
         except StatusError:
             return []  # only this namespace may be seen
-        found = [resource_of(item, place, self.store.api.context) for item in items]
-        return [item for item in found if item.key.namespace != self.store.namespace]
+        found = [held_of(item, place, self.store.api.context) for item in items]
+        return [item for item in found if item.resource.key.namespace != self.store.namespace]
 
     def _permissions(self, kinds: Iterable[tuple[str, str]]) -> None:
         """Check that resources of kinds, each in a namespace, may be changed."""
@@ -200,23 +241,6 @@ class Checker:
 
 def _same(one: Resource, other: Resource) -> bool:
     return one.canonical() == other.canonical()
-
-
-def _mesh_hosts(resource: Resource) -> list[str]:
-    spec = kind_of(resource)
-    if isinstance(spec, VirtualService):
-        return [
-            full_host(host, resource.key.namespace) for host in spec.hosts if MESH_GATEWAY in spec.effective_gateways
-        ]
-    if resource.key.kind != "VirtualService":
-        return []
-    gateways = resource.spec.get("gateways") or [MESH_GATEWAY]  # of a spec with fields that the models do not know
-    hosts = resource.spec.get("hosts") or []
-    return [full_host(str(host), resource.key.namespace) for host in hosts] if MESH_GATEWAY in gateways else []
-
-
-def _is_exported(resource: Resource) -> bool:
-    return "*" in (resource.spec.get("exportTo") or ["*"])
 
 
 def _owner(resource: Resource) -> str:

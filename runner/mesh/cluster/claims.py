@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from runner.istio.hosts import MESH_GATEWAY, full_gateway, full_host, hosts_overlap
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from runner.istio.resource import Resource, ResourceKey
 
@@ -33,9 +33,8 @@ class RouteClaim:
     export_to: frozenset[str]
 
     def seen_in(self, namespace: str) -> bool:
-        """Whether the sidecars of a namespace get it (`exportTo`)."""
-        own = namespace == self.key.namespace
-        return own or not self.export_to or "*" in self.export_to or namespace in self.export_to
+        """Whether the proxies of a namespace get it (`exportTo`); its own do only where that names theirs, or `.`."""
+        return _exported(self.export_to, namespace)
 
     def shared_host(self, other: RouteClaim) -> str | None:
         """The first of our hosts that the other has too."""
@@ -55,6 +54,7 @@ class RuleClaim:
         subsets: their names.
         policy: whether it has a policy for the whole host.
         selective: whether it is for some callers only (`workloadSelector`).
+        export_to: namespaces that see it; empty for all.
     """
 
     key: ResourceKey
@@ -62,6 +62,11 @@ class RuleClaim:
     subsets: frozenset[str]
     policy: bool
     selective: bool
+    export_to: frozenset[str] = frozenset()
+
+    def seen_in(self, namespace: str) -> bool:
+        """Whether the proxies of a namespace get it (`exportTo`)."""
+        return _exported(self.export_to, namespace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +83,28 @@ class GatewayClaim:
     selector: tuple[tuple[str, str], ...]
     places: frozenset[tuple[int, str]]
 
-    def shared_place(self, other: GatewayClaim) -> tuple[int, str] | None:
-        """The first port and host that the other serves too at pods that may be the same; a `*` beside a name is no conflict."""
+    def shared_place(
+        self, other: GatewayClaim, targets: Mapping[int, set[int]] | None = None
+    ) -> tuple[int, str] | None:
+        """The first port and host that the other serves too at pods that may be the same; a `*` beside a name is no conflict.
+
+        Args:
+            other: another Gateway's.
+            targets: the gateway pods' ports by the port of their Service: 80 there is 8080 of a Gateway that names that one.
+        """
         theirs = dict(other.selector)
         if any(theirs.get(key, value) != value for key, value in self.selector):
             return None
-        return min(self.places & other.places, default=None)
+        known = targets or {}
+        taken = {(port, host) for number, host in other.places for port in known.get(number, {number})}
+        return min(
+            (
+                (number, host)
+                for number, host in self.places
+                if any((port, host) in taken for port in known.get(number, {number}))
+            ),
+            default=None,
+        )
 
 
 def gateway_claims(resources: Iterable[Resource]) -> list[GatewayClaim]:
@@ -103,13 +124,21 @@ def gateway_claims(resources: Iterable[Resource]) -> list[GatewayClaim]:
     return found
 
 
-def shared_gateways(ours: Iterable[Resource], others: Iterable[Resource]) -> list[str]:
-    """Of two Gateways for the same host and port of the same pods Istio makes one; a sentence for each pair, and what to do."""
+def shared_gateways(
+    ours: Iterable[Resource], others: Iterable[Resource], targets: Mapping[int, set[int]] | None = None
+) -> list[str]:
+    """Of two Gateways for the same host and port of the same pods Istio makes one; a sentence for each pair, and what to do.
+
+    Args:
+        ours: resources, the Gateways among which are ours.
+        others: those of others.
+        targets: as for `GatewayClaim.shared_place`.
+    """
     mine = gateway_claims(ours)
     found = []
     for theirs in gateway_claims(others):
         for claim in mine:
-            shared = claim.shared_place(theirs) if theirs.key != claim.key else None
+            shared = claim.shared_place(theirs, targets) if theirs.key != claim.key else None
             if shared is None:
                 continue
             port, host = shared
@@ -137,7 +166,7 @@ def route_claims(resources: Iterable[Resource]) -> list[RouteClaim]:
                 resource.key,
                 tuple(full_host(str(host), namespace) for host in _list(spec.get("hosts"))),
                 frozenset(gateways or {MESH_GATEWAY}),
-                frozenset(namespace if name == "." else str(name) for name in _list(spec.get("exportTo"))),
+                _export_to(resource),
             )
         )
     return found
@@ -158,6 +187,7 @@ def rule_claims(resources: Iterable[Resource]) -> list[RuleClaim]:
                 frozenset(subsets),
                 bool(spec.get("trafficPolicy")),
                 bool(spec.get("workloadSelector")),
+                _export_to(resource),
             )
         )
     return found
@@ -175,6 +205,15 @@ def hosts_of(resources: Iterable[Resource]) -> set[str]:
                 if host:
                     hosts.add(full_host(str(host), resource.key.namespace))
     return hosts
+
+
+def _exported(export_to: frozenset[str], namespace: str) -> bool:
+    return not export_to or "*" in export_to or namespace in export_to
+
+
+def _export_to(resource: Resource) -> frozenset[str]:
+    names = _list(resource.spec.get("exportTo"))
+    return frozenset(resource.key.namespace if name == "." else str(name) for name in names)
 
 
 def _list(value: Any) -> list[Any]:

@@ -25,6 +25,8 @@ from runner.mesh.cluster.drains import Drains
 from runner.mesh.cluster.expect import lacking
 from runner.mesh.cluster.looks import read_dump
 from runner.mesh.cluster.traces import MARKED, UNNAMED, made_by
+from runner.mesh.cluster.visible import KIND as SIDECAR
+from runner.mesh.cluster.visible import unheld, why_unheld
 from runner.mesh.cluster.watch import Watch
 
 if TYPE_CHECKING:
@@ -111,6 +113,8 @@ class Confirmer:
         living: the proxies whose pods are there, asked where some do not answer: one that is gone holds nothing that could be changed.
         limit: how long a change may take, in seconds.
         again: deletes resources once more, after putting them back: istiod may have lost sight of a deletion (see `wait`).
+        planned: what a run is to try, each with its spelling: of what was there before, and is given back, it is not asked for whom
+            it makes a difference.
     """
 
     fleet: Fleet
@@ -119,6 +123,7 @@ class Confirmer:
     living: Callable[[], set[str]]
     limit: float = CONFIRM_LIMIT
     again: Callable[[Sequence[ResourceKey]], None] | None = None
+    planned: set[tuple[ResourceKey, str]] = field(default_factory=set)
     watch: Watch = field(init=False)
     drains: Drains = field(init=False)
     _digests: dict[str, tuple[Dump, str]] = field(default_factory=dict)
@@ -172,7 +177,8 @@ class Confirmer:
 
         Raises:
             ConfigRejectedError: a proxy refused it.
-            MeshError: some proxy does not show it within the limit; says which, and what is missing.
+            MeshError: some proxy does not show it within the limit; says which, and what is missing. Or no proxy holds a
+                VirtualService or DestinationRule of it: all the same to proxies, and so nothing to be tried.
         """
         if not change.keys:
             return self.versions() if self.watch.looks else self.look()
@@ -193,6 +199,7 @@ class Confirmer:
             if not reasons:
                 newer = set() if whole else self.watch.overtaken(agreement.syncs, concerned)
                 if not newer:
+                    self._refuse_unheld(change)
                     self.drains.note(before.looks, self.watch.looks)
                     return self.versions()
                 overtaken += 1
@@ -201,6 +208,7 @@ class Confirmer:
             open_names = concerned & reasons.keys() or set(concerned)
             patience = self._not_forgotten(change, open_names, patience)
             if time.monotonic() > deadline:
+                self._refuse_unheld(change)
                 raise self._late(reasons)
             time.sleep(pause)
             pause = min(_LAST_POLL, pause * _SLOWER)
@@ -241,6 +249,23 @@ class Confirmer:
         for item, words in dump.errors.items():
             if earlier is None or earlier.errors.get(item) != words:
                 raise ConfigRejectedError(f"{name}: Envoy refused {item}: {words}")
+
+    def _refuse_unheld(self, change: Change) -> None:
+        """Tell what a run is to try and nobody holds; with a Sidecar resource among it, that may be the very question.
+
+        Raises:
+            MeshError: there is such a thing.
+        """
+        if any(key.kind == SIDECAR for key, _ in self.planned):
+            return
+        pods = {name: client.pod for name, client in self.fleet.clients.items()}
+        dumps = {name: dump for name, dump in self.last.items() if name in pods}
+        for item in change.put:
+            if (item.key, item.canonical()) in self.planned and unheld(item, dumps, pods):
+                raise MeshError(
+                    why_unheld(item, change.state.resources.values(), pods.values()),
+                    advice="`istioctl proxy-config routes` and `clusters` show what a pod sees. What no proxy holds changes nothing",
+                )
 
     def _late(self, reasons: Mapping[str, str]) -> MeshError:
         shown = [f"{name}: {reason}" for name, reason in sorted(reasons.items())[:_SHOWN]]

@@ -21,8 +21,10 @@ from runner.mesh.cluster.entry import (
     no_gateway,
     node_addresses,
     reachable,
+    target_ports,
 )
 from runner.mesh.cluster.inside import FRONT, inside_entry, inside_problems
+from runner.mesh.cluster.inventory import warn_of_bare
 from runner.mesh.cluster.istiod import ROOT_NAMESPACE
 from runner.mesh.cluster.job_host import inside_url, refuse_bare
 from runner.mesh.cluster.job_pods import KIND
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from runner.errors import Problem
     from runner.istio.resource import Resource, ResourceKey
     from runner.mesh.base import Generators
+    from runner.mesh.cluster.confirm import Before
     from runner.mesh.cluster.held import Held
 
 IN_FLIGHT = 2.0
@@ -99,15 +102,17 @@ class ClusterMesh(OpenedNamespace):
             InputError: a resource can't be held by this cluster.
             MeshError: the cluster lacks a kind, or we a permission.
         """
-        warnings = Checker(self.store, self.inventory.everyone, self.istiod.why_not).check(resources)
+        warnings = self._checker().check(resources)
         warnings += self.inventory.notes
+        warnings += warn_of_bare(self._bare(), resources, self.namespace)
         known = self.store.known()
-        changed = {
-            item.key.kind
+        changed = [
+            item
             for item in resources
             if item.key not in known or item.canonical() != known[item.key].resource.canonical()
-        }
-        warnings += self._confirmer.drains.cost(changed)
+        ]
+        self._confirmer.planned.update((item.key, item.canonical()) for item in changed)
+        warnings += self._confirmer.drains.cost({item.key.kind for item in changed})
         if not self.istiod.there:
             warnings.append(f"config is confirmed by the proxies alone: {self.istiod.why_not}")
         if (
@@ -125,7 +130,11 @@ class ClusterMesh(OpenedNamespace):
             return inside_problems(origin.pods, origin.workload, host, self.workloads())
         if find_port(resources, self.inventory.gateways, self.inventory.services) is None:
             return [("from", problem) for problem in no_gateway().problems]
-        return []
+        return [("from", problem) for problem in self._checker().answered_elsewhere(resources, host)]
+
+    def _checker(self) -> Checker:
+        targets = target_ports(self.inventory.services, self.inventory.gateways)
+        return Checker(self.store, self.inventory.everyone, self.istiod.why_not, targets)
 
     def apply(self, put: Sequence[Resource], delete: Sequence[ResourceKey] = ()) -> dict[str, str]:
         """Replace or add `put`, remove `delete`; returns once every proxy holds the result, and none has a connection of before it.
@@ -135,30 +144,60 @@ class ClusterMesh(OpenedNamespace):
             MeshError: the API server did not do its part, and what was there before was put back; or some proxy does not show the
                 result in time: the objects are written then, and the caller puts back what was there.
         """
-        versions = self.give_back(put, delete)
+        delete = self._without_generators(delete)
+        prior, before = self.store.known(), self._confirmer.before()
+        written = self.store.change(put, delete)
+        try:
+            versions = self._arrived(prior, before, put, delete, written)
+        except ConfigRejectedError as error:
+            error.restored = self._take_back(prior, put, delete)
+            raise
         self._confirmer.drains.settle()
         return versions
 
     def give_back(self, put: Sequence[Resource], delete: Sequence[ResourceKey] = ()) -> dict[str, str]:
-        """As `apply`, where nothing is measured next: connections of before may be left. The next `apply` waits for their end.
+        """Undo an `apply`: every object for itself, and connections of before may be left. The next `apply` waits for their end.
 
         Raises:
-            MeshError: as `apply`.
+            ChangedError: somebody changed an object since it was last looked at; all others are written, and confirmed.
+            MeshError: the API server did not do its part, or some proxy does not show the result in time; says what was written.
         """
+        delete = self._without_generators(delete)
+        prior, before = self.store.known(), self._confirmer.before()
+        written, failure = self.store.give_back(put, delete)
+        there, now = {held.resource.key for held in written}, self.store.known()
+        put = [item for item in put if item.key in there]
+        delete = [key for key in delete if key not in now]
+        if failure is not None and not (put or delete):
+            raise failure
+        versions = self._arrived(prior, before, put, delete, written)
+        if failure is not None:
+            raise failure
+        return versions
+
+    def _without_generators(self, delete: Sequence[ResourceKey]) -> list[ResourceKey]:
+        """Remove Jobs; what else is to be deleted."""
         if self._generators.remove(delete):
             self._rediscover()
-        delete = [key for key in delete if key.kind != KIND]
-        prior = self.store.known()
-        before = self._confirmer.before()
-        written = self.store.change(put, delete)
+        return [key for key in delete if key.kind != KIND]
+
+    def _arrived(
+        self,
+        prior: dict[ResourceKey, Held],
+        before: Before,
+        put: Sequence[Resource],
+        delete: Sequence[ResourceKey],
+        written: Sequence[Held],
+    ) -> dict[str, str]:
+        """Return once every proxy holds what was written; the config version that each holds."""
         self._confirmer.again = lambda keys: self._delete_again(prior, keys)
-        try:
-            self._follow_workloads(put, delete)
-            change = change_of(self.store, self.inventory, prior, put, delete, written)
-            return self._confirmer.wait(change, before)
-        except ConfigRejectedError as error:
-            error.restored = self._take_back(prior, put, delete)
-            raise
+        self._follow_workloads(put, delete)
+        return self._confirmer.wait(change_of(self.store, self.inventory, prior, put, delete, written), before)
+
+    def last_writer(self, key: ResourceKey) -> str:
+        """Who last wrote an object, and when, as `metadata.managedFields` tells."""
+        held = self.store.known().get(key)
+        return held.by if held is not None and held.by != "unknown" else ""
 
     def _delete_again(self, prior: dict[ResourceKey, Held], keys: Sequence[ResourceKey]) -> None:
         """Put resources back and delete them once more, so that istiod sees them go; each in a push of its own."""

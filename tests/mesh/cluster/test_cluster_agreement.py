@@ -147,6 +147,26 @@ def test_a_change_that_nobody_shows_needs_a_younger_push_and_time(agree, monkeyp
     assert "acknowledged no push" in agree(late, OLD)["a-1"]
 
 
+TIMEOUT = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: a}
+spec: {hosts: [a], http: [{route: [{destination: {host: a}}], timeout: 1s}]}
+"""
+
+
+def test_a_route_that_istiod_may_give_to_nobody_is_not_waited_for_with_a_push(monkeypatch):
+    """A VirtualService that a Sidecar resource hides: istiod pushes nothing to whom it does not concern."""
+    put = parse_manifests(TIMEOUT, "f.yaml", namespace="shop", embedded=False)
+    istiod = _Istiod(now=syncs(*map(entry, NAMES)))
+    change = Change(State.of(put, {}), put, [], {put[0].key: "7"})
+    fleet = _Fleet({name: _Client(_pod(name)) for name in NAMES})
+    agreement = Agreement(fleet, istiod, change, Before(OLD, syncs(*map(entry, NAMES))))
+    assert "shows no trace" in agreement.missing(OLD, NAMES)["a-1"]
+    monkeypatch.setattr(agreement_module, "DEBOUNCE_MAX", 0.0)
+    assert agreement.missing(OLD, NAMES) == {}
+
+
 def test_what_a_proxy_refused_is_told_in_its_words(agree):
     istiod = _Istiod(now=syncs(entry("a-1", 6, error="no valid public key"), entry("a-2", 6)))
     with pytest.raises(ConfigRejectedError, match="a-1: Envoy refused the config: no valid public key"):

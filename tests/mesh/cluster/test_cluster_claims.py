@@ -56,3 +56,15 @@ def test_a_gateway_is_no_conflict_with_itself_and_a_broken_one_is_passed_over():
     broken = gateway("broken", "other")
     broken.body["spec"]["servers"] = [{"hosts": None}, "nonsense"]
     assert shared_gateways([gateway()], [broken]) == []
+
+
+def test_a_port_of_the_gateways_service_is_its_pods_port_too():
+    """Of two Gateways for 80 and 8080 Istio makes one where the Service leads from 80 to 8080."""
+    mine, theirs = gateway(port="8080"), gateway("theirs", "other", port="80")
+    assert shared_gateways([mine], [theirs]) == []
+    (words,) = shared_gateways([mine], [theirs], {80: {8080}})
+    assert words.startswith(
+        "Gateway other/theirs serves the host * at port 8080 of the same gateway pods as Gateway shop/mine"
+    )
+    assert len(shared_gateways([theirs], [mine], {80: {8080}})) == 1
+    assert shared_gateways([mine], [theirs], {80: {8081}}) == []

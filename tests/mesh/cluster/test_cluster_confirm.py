@@ -141,3 +141,26 @@ def test_a_deletion_that_was_forgotten_is_made_again(mesh, confirmer, monkeypatc
     change = Change(State.of([item for item in mesh.applied() if item.key not in gone], {}), [], gone)
     assert confirmer.wait(change, confirmer.before()) == old
     assert asked == [gone]
+
+
+NOBODYS = """
+apiVersion: networking.istio.io/v1
+kind: VirtualService
+metadata: {name: nobodys}
+spec:
+  hosts: [nothing.example]
+  http: [{route: [{destination: {host: ratings}}], timeout: 1s}]
+"""
+
+
+def test_what_a_run_is_to_try_and_no_proxy_holds_is_told_as_that(mesh):
+    confirmer = Confirmer(_Fleet(mesh), Istiod(None, why_not="it is not asked here"), "default", set, limit=0.5)
+    (put,) = parse_manifests(NOBODYS, "a.yaml")
+    change = _change(mesh, [put])
+    with pytest.raises(MeshError, match="the change did not arrive within"):
+        confirmer.wait(change, confirmer.before())
+    confirmer.planned.add((put.key, put.canonical()))
+    with pytest.raises(
+        MeshError, match="no proxy holds VirtualService default/nobodys; does a Sidecar resource or exportTo"
+    ):
+        confirmer.wait(change, confirmer.before())
