@@ -138,8 +138,8 @@ def test_a_phase_that_nobody_meets_is_no_evidence(workshop):
     result = workshop.run("run", "outage.yaml")
     assert result.returncode == 5, result.stderr
     trial = folder_of(workshop, result).document().variants[0].trials[-1]
-    assert trial.invalid_because[0] == "fault_not_fired"
-    assert trial.notes[0].detail.endswith("did not move (during)")
+    assert "fault_not_fired" in trial.invalid_because
+    assert any(note.detail.endswith("did not move (during)") for note in trial.notes)
 
 
 def test_a_phase_that_switches_nothing_is_refused(workshop):

@@ -319,7 +319,7 @@ def elsewhere(fortio, tmp_path, monkeypatch):
 
 
 def test_a_fortio_that_runs_elsewhere_tells_as_much_as_one_that_runs_here(elsewhere, at, server):
-    made = elsewhere(path="/page?status=503&every=4", connections=3, qps=0, requests=40)
+    made = elsewhere(path="/page?status=503&every=4", connections=3, qps=0, requests=800)
     assert made.version == ""
     made.settle(("env",))
     assert made.version.count(".") == 2
@@ -327,8 +327,8 @@ def test_a_fortio_that_runs_elsewhere_tells_as_much_as_one_that_runs_here(elsewh
     window = made.drive(at(command=("env",)), seen.append)
     assert window.series
     assert window.generator_cpu > 0
-    assert statuses(window) == {"/page?status=503&every=4": {"200": 30, "503": 10}}
-    assert len(server.seen("/page")) >= 40
+    assert statuses(window) == {"/page?status=503&every=4": {"200": 600, "503": 200}}
+    assert len(server.seen("/page")) >= 800
     assert not children()
 
 
