@@ -137,6 +137,7 @@ class Flows:
     def called(self) -> frozenset[str]:
         """The workloads that somebody called, as far as it can be told."""
         found = {edge.destination for edge in self.links}
+        named = bool(found) and "" not in found
         keeping = {name for name in self.increases if self._keeps(name, _INBOUND)}
         for workload, counters in self.increases.items():
             moved = any(grown and stat.startswith(_INBOUND) for stat, grown in counters.items())
@@ -144,7 +145,7 @@ class Flows:
             # it keeps those of its calls, and others keep both.
             dumb = bool(self.known.get(workload)) and workload not in keeping
             serves_nothing = bool(keeping) and self.tells(workload)
-            if moved or (dumb and not serves_nothing and not self.links):
+            if moved or (dumb and not serves_nothing and not named):
                 found.add(workload)
         return frozenset(found - {""})
 
@@ -161,7 +162,7 @@ class Flows:
         ends = {edge.destination for edge in self.links if edge.source == workload}
         hosts = [self.behind(host) for host, kinds in self.calls.get(workload, {}).items() if kinds.get("total")]
         elsewhere = any(grown and _ELSEWHERE.match(stat) for stat, grown in self.increases.get(workload, {}).items())
-        blind = not self.tells(workload) and not ends
+        blind = not self.tells(workload) and (not ends or "" in ends)  # metrics may not know whom it called
         if blind or elsewhere or None in hosts:
             return self.called
         return (frozenset(ends) | frozenset().union(*(group for group in hosts if group))) & self.called

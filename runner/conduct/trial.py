@@ -231,8 +231,7 @@ class Conductor:
         before = self._read()
         measuring = True
         window = drive("measure", load.duration, trial.seed)
-        if window.stopped:
-            self.stopping.calm()
+        self.stopping.calm()  # also where `enough` came with the last second, too late to end anything
         self._step("collect", trial, 0)
         remarks += self._wait_quiet()
         after = self._read()

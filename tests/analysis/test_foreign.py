@@ -262,3 +262,41 @@ def test_an_app_that_serves_nothing_has_no_counters_of_what_came_in(window_of):
     nobody = {name: frozenset({ABORTS, *called("ratings", 1)}) for name in increases if name != GATEWAY[0]}
     blank = {name: {ABORTS: 37} if name == "client" else {} for name in increases}
     assert "client" in whose(flows(blank, known=nobody), 58).passed
+
+
+def test_metrics_that_do_not_know_who_was_called_say_nothing(window_of):
+    """As stock Envoy's do of another's workload: the load's own way is not lost at a gateway without counters."""
+    increases = pages(100)
+    increases["reviews-v1"] |= {ABORTS: 100}
+    edges = [
+        Edge(
+            source="istio-ingressgateway",
+            destination="",
+            service="productpage",
+            code="200",
+            flags="",
+            requests=100,
+            reporter="source",
+        ),
+        Edge(
+            source="",
+            destination="productpage-v1",
+            service="productpage",
+            code="200",
+            flags="",
+            requests=100,
+            reporter="destination",
+        ),
+        Edge(
+            source="",
+            destination="reviews-v1",
+            service="reviews",
+            code="200",
+            flags="",
+            requests=100,
+            reporter="destination",
+        ),
+    ]
+    traffic = whose(Flows(increases, edges, SERVICES, kept(increases), GATEWAY), 100)
+    assert {"productpage-v1", "reviews-v1"} <= traffic.passed
+    assert "client" not in traffic.passed

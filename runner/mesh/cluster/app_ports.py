@@ -65,7 +65,7 @@ def why_silent(api: Api, port: AppPort) -> str:
     finally:
         with contextlib.suppress(OSError):
             _hang_up(way)
-            way.close()
+        way.close()
 
 
 def _tried(way: PodConnection, port: AppPort) -> str:

@@ -91,6 +91,8 @@ class PodConnection:
             self._thread.join(_CLOSING)
         if self._thread is None or not self._thread.is_alive():
             self._forward.websocket.shutdown()
+            for port in self._forward.local_ports.values():
+                port.python.close()
 
 
 def _carrier(forward: Any) -> threading.Thread | None:
