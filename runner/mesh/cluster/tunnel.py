@@ -6,6 +6,7 @@ process in the pod for each question.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
@@ -93,6 +94,11 @@ class PodConnection:
             self._forward.websocket.shutdown()
             for port in self._forward.local_ports.values():
                 port.python.close()
+
+    def __del__(self) -> None:
+        """Whoever forgets a connection leaves no socket open: the thread that carries it ends with our side."""
+        with contextlib.suppress(AttributeError, OSError):
+            self._forward.close()
 
 
 def _carrier(forward: Any) -> threading.Thread | None:
