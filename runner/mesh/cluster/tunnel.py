@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import re
+import socket
 import threading
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
@@ -21,7 +22,6 @@ from runner.mesh.cluster.api import segment
 from runner.mesh.cluster.errors import AwayError, StatusError, status_error
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
 
     from runner.errors import MeshError
@@ -87,6 +87,8 @@ class PodConnection:
 
         The client package leaves the websocket itself open where the other side was the first to close.
         """
+        with contextlib.suppress(OSError):  # an answer that nobody read to its end keeps the socket open
+            self.socket.shutdown(socket.SHUT_RDWR)
         self._forward.close()
         if self._thread is not None:
             self._thread.join(_CLOSING)
