@@ -57,3 +57,13 @@ def fortio():
     if found is None:
         pytest.skip("there is no fortio, and no go to build one with")
     return Path(found)
+
+
+@pytest.fixture
+def queue_server(repository):
+    """The URL of a service of known capacity: two workers of 20 ms each: 100/s at the most, less what a sleep overshoots."""
+    command = [sys.executable, str(repository / "bench" / "queue_server.py"), "2", "0.02"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process.stdout.readline().strip()
+        process.stdin.close()
+        process.wait(10)

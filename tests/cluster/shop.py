@@ -21,6 +21,7 @@ from runner.mesh.cluster.lease import NAME as LEASE
 from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.objects import stripped
 from runner.mesh.cluster.store import Store
+from runner.spec.mesh import ClusterTarget
 
 KEPT = {"client", "ratings-v1", "ratings"}
 INJECTED = {"istio-injection": "enabled"}
@@ -172,6 +173,31 @@ def connection(kubeconfig):
             yield api
         finally:
             api.close()
+
+
+@contextlib.contextmanager
+def held_mesh(kubeconfig, namespace, state):
+    """A namespace as a mesh that this process holds, its state in a folder of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KUBECONFIG", str(kubeconfig))
+        patch.setenv("XDG_STATE_HOME", str(state))
+        mesh = ClusterMesh.open(ClusterTarget(namespace=namespace))
+        try:
+            with mesh.hold("a test"):
+                yield mesh
+        finally:
+            mesh.close()
+
+
+@contextlib.contextmanager
+def left_as_found(api, place):
+    """A place whose objects are the door alone, now and afterwards, and which nothing of a run is left in."""
+    before = objects(api, place.namespace)
+    assert set(before) == {("gateways", "door"), ("virtualservices", "door")}
+    yield place
+    assert objects(api, place.namespace) == before
+    assert place.journals() == []
+    assert leases(api, place.namespace) == []
 
 
 def new_namespace(api, labels=None):

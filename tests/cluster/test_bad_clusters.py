@@ -11,9 +11,19 @@ import psutil
 import pytest
 import yaml
 
-from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.errors import StatusError
-from tests.cluster.shop import DOOR, SLOW, Place, absent, eventually, leases, made, objects, shop
+from tests.cluster.shop import (
+    DOOR,
+    SLOW,
+    Place,
+    absent,
+    connection,
+    eventually,
+    left_as_found,
+    made,
+    objects,
+    shop,
+)
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -23,11 +33,8 @@ SEED = 20261124
 @pytest.fixture(scope="module")
 def admin(kubeconfig):
     """The cluster, as who may do everything."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(kubeconfig))
-        api = connect(None)
-        yield api
-        api.close()
+    with connection(kubeconfig) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -40,13 +47,8 @@ def namespace(admin, kubeconfig, tmp_path_factory):
 @pytest.fixture
 def place(admin, namespace, kubeconfig, tmp_path):
     """The namespace as it is for every test, and as it must be after it."""
-    before = objects(admin, namespace)
-    assert set(before) == {("gateways", "door"), ("virtualservices", "door")}
-    found = Place(namespace, tmp_path, kubeconfig)
-    yield found
-    assert objects(admin, namespace) == before
-    assert found.journals() == []
-    assert leases(admin, namespace) == []
+    with left_as_found(admin, Place(namespace, tmp_path, kubeconfig)) as found:
+        yield found
 
 
 def other_kubeconfig(place, change):

@@ -5,8 +5,7 @@ import time
 
 import pytest
 
-from runner.mesh.cluster.connect import connect
-from tests.cluster.shop import Place, eventually, leases, objects, shop
+from tests.cluster.shop import Place, connection, eventually, left_as_found, objects, shop
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -15,11 +14,8 @@ ROUTE, OURS, DOOR = "virtualservices", ("virtualservices", "ratings"), ("virtual
 
 @pytest.fixture(scope="module")
 def admin(kubeconfig):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KUBECONFIG", str(kubeconfig))
-        api = connect(None)
-        yield api
-        api.close()
+    with connection(kubeconfig) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -31,13 +27,8 @@ def namespace(admin, kubeconfig, tmp_path_factory):
 @pytest.fixture
 def place(admin, namespace, kubeconfig, tmp_path):
     """The namespace as it is for every test; each leaves it so."""
-    before = objects(admin, namespace)
-    assert set(before) == {("gateways", "door"), DOOR}
-    found = Place(namespace, tmp_path, kubeconfig)
-    yield found
-    assert objects(admin, namespace) == before
-    assert found.journals() == []
-    assert leases(admin, namespace) == []
+    with left_as_found(admin, Place(namespace, tmp_path, kubeconfig)) as found:
+        yield found
 
 
 @pytest.fixture

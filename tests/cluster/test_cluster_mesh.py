@@ -17,10 +17,10 @@ from runner.conduct.recover import recover, reopen
 from runner.errors import ConfigRejectedError, InputError, MeshError
 from runner.istio.load import load_manifests, merge, parse_manifests
 from runner.mesh.cluster.app import app_resources
-from runner.mesh.cluster.confirm import read_dump
 from runner.mesh.cluster.connect import connect
 from runner.mesh.cluster.entry import Forwarder
 from runner.mesh.cluster.errors import StatusError
+from runner.mesh.cluster.looks import read_dump
 from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.objects import stripped
 from runner.mesh.cluster.tunnel import run_in

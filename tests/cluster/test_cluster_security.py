@@ -16,7 +16,7 @@ from runner.mesh.cluster.objects import stripped
 from runner.mesh.cluster.policies import port_modes, rule_numbers
 from runner.mesh.cluster.touched import CONFIG_KINDS
 from runner.spec.mesh import ClusterTarget
-from tests.cluster.shop import part_of_bookinfo
+from tests.cluster.shop import held_mesh, part_of_bookinfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -140,13 +140,9 @@ def namespace(kubeconfig):
 
 
 @pytest.fixture
-def mesh(namespace, kubeconfig, monkeypatch, tmp_path):
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    found = ClusterMesh.open(ClusterTarget(namespace=namespace))
-    with found.hold("a test"):
+def mesh(namespace, kubeconfig, tmp_path):
+    with held_mesh(kubeconfig, namespace, tmp_path) as found:
         yield found
-    found.close()
 
 
 @pytest.fixture

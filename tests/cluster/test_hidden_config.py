@@ -8,11 +8,9 @@ import pytest
 from runner.errors import InputError, MeshError
 from runner.istio.load import merge, parse_manifests
 from runner.mesh.cluster.dump import config_source
-from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.traces import made_by
 from runner.spec.load_profile import GATEWAY
-from runner.spec.mesh import ClusterTarget
-from tests.cluster.shop import KEPT, connection, door, eventually, made, new_namespace, part_of_bookinfo
+from tests.cluster.shop import KEPT, connection, door, eventually, held_mesh, made, new_namespace, part_of_bookinfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
@@ -49,13 +47,9 @@ def elsewhere(kubeconfig):
 
 
 @pytest.fixture
-def mesh(namespace, kubeconfig, monkeypatch, tmp_path):
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    found = ClusterMesh.open(ClusterTarget(namespace=namespace))
-    with found.hold("a test"):
+def mesh(namespace, kubeconfig, tmp_path):
+    with held_mesh(kubeconfig, namespace, tmp_path) as found:
         yield found
-    found.close()
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ import pytest
 
 from runner.istio.load import merge, parse_manifests
 from runner.mesh.cluster.looks import read_mark
-from runner.mesh.cluster.mesh import ClusterMesh
 from runner.mesh.cluster.tunnel import run_in
-from runner.spec.mesh import ClusterTarget
-from tests.cluster.shop import part_of_bookinfo
+from tests.cluster.shop import held_mesh, part_of_bookinfo
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -31,13 +29,9 @@ def namespace(kubeconfig):
 
 
 @pytest.fixture
-def mesh(namespace, kubeconfig, monkeypatch, tmp_path):
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
-    found = ClusterMesh.open(ClusterTarget(namespace=namespace))
-    with found.hold("a test"):
+def mesh(namespace, kubeconfig, tmp_path):
+    with held_mesh(kubeconfig, namespace, tmp_path) as found:
         yield found
-    found.close()
 
 
 def _answers(mesh, number, *, at_once=1):

@@ -1,8 +1,5 @@
 """A capacity search in which something of the mesh dies: the step does not count, and the search goes on once, on a mesh that is whole."""
 
-import subprocess
-import sys
-
 import pytest
 
 from runner.conduct import capacity_record as searching
@@ -92,21 +89,11 @@ class Mortal:
 
 
 @pytest.fixture
-def server(repository):
-    """Two workers of 20 ms each: 100/s at the most."""
-    command = [sys.executable, str(repository / "bench" / "queue_server.py"), "2", "0.02"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process.stdout.readline().strip()
-        process.stdin.close()
-        process.wait(10)
-
-
-@pytest.fixture
-def search(tmp_path, server, monkeypatch, own_state):
+def search(tmp_path, queue_server, monkeypatch, own_state):
     """Search with deaths at some looks at the mesh: the first is at the run's beginning, one follows each step and each restore."""
     monkeypatch.setattr(searching, "QUICK", SMALL)
     (tmp_path / "load.py").write_text(LOAD)
-    (tmp_path / "queue.yaml").write_text(EXPERIMENT.format(url=server))
+    (tmp_path / "queue.yaml").write_text(EXPERIMENT.format(url=queue_server))
 
     def carry_out(mortal):
         monkeypatch.setattr(PlainTarget, "deaths", mortal.deaths)

@@ -1,8 +1,5 @@
 """Searches against a real server of known capacity, with the real Locust: what is found, what is told, what is left."""
 
-import subprocess
-import sys
-
 import pytest
 
 from runner.conduct import capacity_record as searching
@@ -71,23 +68,13 @@ class Told:
 
 
 @pytest.fixture
-def server(repository):
-    """Two workers of 20 ms each: 100/s at the most, less what a sleep overshoots."""
-    command = [sys.executable, str(repository / "bench" / "queue_server.py"), "2", "0.02"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        yield process.stdout.readline().strip()
-        process.stdin.close()
-        process.wait(10)
-
-
-@pytest.fixture
-def search(tmp_path, server, monkeypatch, own_state):
+def search(tmp_path, queue_server, monkeypatch, own_state):
     monkeypatch.setattr(searching, "QUICK", SMALL)
     (tmp_path / "load.py").write_text(LOAD)
 
     def carry_out(start, to, checks="{}", url=None, more=""):
         key = CAPACITY_KEY.format(limit="250ms", start=start, to=to)
-        text = EXPERIMENT.format(url=url or server, capacity=key, checks=checks, load="", more=more)
+        text = EXPERIMENT.format(url=url or queue_server, capacity=key, checks=checks, load="", more=more)
         (tmp_path / "queue.yaml").write_text(text)
         loaded = load_experiment(tmp_path / "queue.yaml", overrides=Overrides(quick=True, blocks=1))
         told = Told()

@@ -79,6 +79,8 @@ class HttpOverPod:
         return self._http
 
     def _drop(self) -> None:
+        if self._http is not None:
+            self._http.close()  # with an answer that was not read to its end, which keeps the socket open
         if self._way is not None:
             with contextlib.suppress(OSError):
                 self._way.close()

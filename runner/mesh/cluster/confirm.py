@@ -23,7 +23,6 @@ from runner.errors import ConfigRejectedError, MeshError
 from runner.mesh.cluster.agreement import Agreement
 from runner.mesh.cluster.drains import Drains
 from runner.mesh.cluster.expect import lacking
-from runner.mesh.cluster.looks import read_dump
 from runner.mesh.cluster.traces import MARKED, UNNAMED, made_by
 from runner.mesh.cluster.visible import KIND as SIDECAR
 from runner.mesh.cluster.visible import unheld, why_unheld
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
     from runner.mesh.cluster.istiod import Istiod, Sync
     from runner.mesh.cluster.looks import Look
 
-__all__ = ["CONFIRM_LIMIT", "LOST_AFTER", "Before", "Change", "Confirmer", "read_dump"]
+__all__ = ["CONFIRM_LIMIT", "LOST_AFTER", "Before", "Change", "Confirmer"]
 
 CONFIRM_LIMIT = 60.0
 """The longest wait, in seconds, for all proxies to hold a change: a bound for failure, never a delay."""
